@@ -1,0 +1,1 @@
+//! What to keep, whom to give it, when to forget.

@@ -1,0 +1,1 @@
+//! The node: sockets, discovery, supervision around the pure core.

@@ -1,0 +1,1 @@
+//! Many nodes under one virtual clock, with lossy links and crashable disks.

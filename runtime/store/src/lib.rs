@@ -1,0 +1,1 @@
+//! Durable before acknowledged: the store of a node, on redb.

@@ -1,0 +1,1 @@
+//! Executors for WASM and ONNX tasks, the quality ladder, verification.

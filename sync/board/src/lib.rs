@@ -1,0 +1,1 @@
+//! Job boards that merge without a server.

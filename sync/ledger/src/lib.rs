@@ -1,0 +1,1 @@
+//! Credit lines, locks and receipts: a fold over signed facts.
