@@ -1,1 +1,3 @@
-//! The node: sockets, discovery, supervision around the pure core.
+//! The node: sockets, discovery and supervision around a pure core.
+
+pub mod control;

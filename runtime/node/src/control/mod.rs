@@ -1,0 +1,3 @@
+//! Local control of a node: JSON lines over a Unix socket that only its owner can open.
+
+pub mod api;
