@@ -1,0 +1,211 @@
+//! The drop format: what two nodes say to each other when a directory is carried between them.
+//!
+//! A drop holds files named [`file_name`]; each is one ordinary BPv7 bundle, signed by its sender and sealed to its
+//! recipient by the node. The payload of such a bundle is a *parcel*: [`TAG`], then a run of whole meet frames that
+//! begins with a Hello. A parcel stands alone: it can be lost, come twice or come in any order, so the receiver
+//! feeds each one to a fresh [`Mode::Carried`](crate::Mode::Carried) meet. Acknowledgements travel in a parcel on the return trip:
+//! the node queues them with [`Meet::ack`](crate::Meet::ack) on the meet that writes it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use cairn_bundle::Digest;
+
+use crate::frame::{
+    CHUNK_BYTES_MAX, Decoded, Frame, FrameError, PREFIX_BYTES, decode, encode_chunk, encode_hello,
+};
+use crate::framer::body_len;
+use crate::hello::{BOARDS_MAX, CARD_BYTES_MAX, Hello};
+use crate::item::Item;
+use crate::meet::{Meet, MeetError, MeetEvent, Transmit};
+
+/// First bytes of every parcel.
+pub const TAG: &[u8; 12] = b"CAIRN-MEET-1";
+/// Size at which a parcel is closed and the next one begun. An item never splits over parcels, so one that
+/// is larger than this makes a larger parcel: [`bytes_hard_max`].
+pub const PARCEL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Ending of the name of a parcel's file.
+pub const FILE_SUFFIX: &str = ".bpv7";
+/// Most bytes that a Chunk frame adds to the bytes it carries: prefix, array head, type, topic, id, two lengths, and
+/// the head of the bytes.
+const CHUNK_OVERHEAD_MAX: u64 = 4 + 1 + 1 + 1 + 34 + 9 + 9 + 3;
+/// Longest Hello frame: prefix, array head, type, version, node, card, limit, boards, time.
+const HELLO_BYTES_MAX: usize = 4 + 1 + 1 + 2 + 34 + (3 + CARD_BYTES_MAX) + 9 + (3 + BOARDS_MAX * 16) + 9;
+/// How much of a parcel is handed to a meet at a time, so that events are drained in between.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Why some bytes are not a parcel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ParcelError {
+    /// The tag is missing: some other bundle.
+    #[error("this is not a parcel")]
+    Tag,
+    /// The bytes end in the middle of a frame.
+    #[error("the parcel is cut off")]
+    Cut,
+    /// The first frame is not a Hello.
+    #[error("the parcel does not begin with a Hello")]
+    NoHello,
+    /// A frame that no meet takes.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The frames are no conversation.
+    #[error(transparent)]
+    Meet(#[from] MeetError),
+}
+
+/// Collects frames into parcels.
+#[derive(Debug)]
+pub struct ParcelWriter {
+    hello: Vec<u8>,
+    bytes_max: usize,
+    parcel: Vec<u8>,
+}
+
+impl ParcelWriter {
+    /// Begins each parcel with this Hello, and closes it before it exceeds `bytes_max`.
+    #[must_use]
+    pub fn new(hello: &Hello, bytes_max: usize) -> Self {
+        Self { hello: encode_hello(hello), bytes_max, parcel: Vec::new() }
+    }
+
+    /// Adds frames that must stay together: all chunks of one item, or one frame of any other type. Hands out the
+    /// parcel before, if they do not fit into it any more.
+    pub fn push(&mut self, frames: &[u8]) -> Option<Vec<u8>> {
+        let full =
+            if self.parcel.len().saturating_add(frames.len()) > self.bytes_max { self.close() } else { None };
+        if self.parcel.is_empty() {
+            self.parcel.extend_from_slice(TAG);
+            self.parcel.extend_from_slice(&self.hello);
+        }
+        self.parcel.extend_from_slice(frames);
+        full
+    }
+
+    /// The last parcel; `None` if there is nothing in it.
+    #[must_use]
+    pub fn finish(mut self) -> Option<Vec<u8>> {
+        self.close()
+    }
+
+    fn close(&mut self) -> Option<Vec<u8>> {
+        let parcel = core::mem::take(&mut self.parcel);
+        (!parcel.is_empty()).then_some(parcel)
+    }
+}
+
+/// Longest parcel that a node with this item limit has to take. A longer file need not be read.
+#[must_use]
+pub const fn bytes_hard_max(item_bytes_max: u64) -> u64 {
+    // The casts are of constants known to fit; `u64::try_from` is not const.
+    const CHUNK: u64 = 64 * 1024;
+    const { assert!(CHUNK_BYTES_MAX == 64 * 1024 && PARCEL_BYTES_MAX == 4 * 1024 * 1024) };
+    const { assert!(TAG.len() + HELLO_BYTES_MAX < 4096) };
+    let chunks = item_bytes_max / CHUNK + 1;
+    let item = item_bytes_max.saturating_add(chunks.saturating_mul(CHUNK_OVERHEAD_MAX)).saturating_add(4096);
+    if item > 4 * 1024 * 1024 { item } else { 4 * 1024 * 1024 }
+}
+
+/// Checks that a bundle's payload is a parcel, and returns its frames: whole ones, the first a Hello.
+///
+/// # Errors
+/// [`ParcelError`] names the first thing that is wrong. The frames behind the first are not looked into.
+pub fn parcel_frames(payload: &[u8]) -> Result<&[u8], ParcelError> {
+    let frames = payload.strip_prefix(TAG).ok_or(ParcelError::Tag)?;
+    let mut first = true;
+    let mut rest = frames;
+    while !rest.is_empty() {
+        let (prefix, behind) = rest.split_first_chunk::<PREFIX_BYTES>().ok_or(ParcelError::Cut)?;
+        let (body, behind) = behind.split_at_checked(body_len(*prefix)?).ok_or(ParcelError::Cut)?;
+        if first && !matches!(decode(body)?, Decoded::Frame(Frame::Hello(_))) {
+            return Err(ParcelError::NoHello);
+        }
+        first = false;
+        rest = behind;
+    }
+    if first { Err(ParcelError::NoHello) } else { Ok(frames) }
+}
+
+/// Drains a carried meet into parcels of about [`PARCEL_BYTES_MAX`].
+///
+/// `read` delivers bytes of an item (offset, length); an item that it cannot deliver is withdrawn and left out as
+/// a whole. `out` takes each finished payload, to be sealed and written. What was handed out counts as sent, not
+/// as received: keep the items until they are acknowledged.
+pub fn pump_carried(
+    meet: &mut Meet,
+    read: &mut dyn FnMut(Item, u64, u64) -> Option<Vec<u8>>,
+    out: &mut dyn FnMut(Vec<u8>),
+) {
+    let mut writer = ParcelWriter::new(meet.hello(), PARCEL_BYTES_MAX);
+    let hello = encode_hello(meet.hello());
+    let mut whole = Vec::new();
+    while let Some(transmit) = meet.poll_transmit() {
+        let parcel = match transmit {
+            // The writer begins every parcel with it.
+            Transmit::Frame(frame) if frame == hello => None,
+            Transmit::Frame(frame) => writer.push(&frame),
+            Transmit::Chunk { item, total, offset, len } => match read_exactly(read, item, offset, len) {
+                Some(bytes) => {
+                    whole.extend_from_slice(&encode_chunk(item, total, offset, &bytes));
+                    if offset.saturating_add(len) < total {
+                        continue;
+                    }
+                    writer.push(&core::mem::take(&mut whole))
+                }
+                None => {
+                    meet.withdraw(item);
+                    whole.clear();
+                    None
+                }
+            },
+        };
+        parcel.into_iter().for_each(&mut *out);
+    }
+    writer.finish().into_iter().for_each(out);
+}
+
+fn read_exactly(
+    read: &mut dyn FnMut(Item, u64, u64) -> Option<Vec<u8>>,
+    item: Item,
+    offset: u64,
+    len: u64,
+) -> Option<Vec<u8>> {
+    read(item, offset, len).filter(|bytes| u64::try_from(bytes.len()) == Ok(len))
+}
+
+/// Feeds a parcel to a fresh carried meet and hands every event to `on`, so that no more than one read's worth
+/// of events waits at a time.
+///
+/// # Errors
+/// [`ParcelError`] if the payload is no parcel, or where the conversation breaks the protocol. Items that were
+/// handed out before are whole and may be kept.
+pub fn unpack_carried(
+    meet: &mut Meet,
+    payload: &[u8],
+    on: &mut dyn FnMut(MeetEvent),
+) -> Result<(), ParcelError> {
+    for piece in parcel_frames(payload)?.chunks(READ_BYTES) {
+        let handled = meet.handle_bytes(piece);
+        while let Some(event) = meet.poll_event() {
+            on(event);
+        }
+        handled?;
+    }
+    Ok(())
+}
+
+/// Name of the file of a parcel: the digest of the file's bytes, so that a damaged or half-written file shows.
+#[must_use]
+pub fn file_name(file: &Digest) -> String {
+    let mut name = file.to_string();
+    name.push_str(FILE_SUFFIX);
+    name
+}
+
+/// The digest that a file's name promises; `None` for a name that is no parcel's.
+#[must_use]
+pub fn parse_file_name(name: &str) -> Option<Digest> {
+    let digest: Digest = name.strip_suffix(FILE_SUFFIX)?.parse().ok()?;
+    // Base32 has several spellings of some digests; only the one that we write counts.
+    (file_name(&digest) == name).then_some(digest)
+}
