@@ -1,4 +1,7 @@
 //! `cargo metadata`, reduced to what the rules ask for.
+//!
+//! Read with `serde_json` alone: the crate `cargo_metadata` would switch on features of crates that the binary
+//! uses too, so that `cargo test` had to build much of the binary a second time.
 
 use core::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +10,7 @@ use std::process::Command;
 
 use cairn_tidy::Member;
 use cairn_tidy::rules::dependency_table::plain;
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use serde_json::Value;
 
 pub(crate) struct Workspace {
     pub(crate) members: Vec<Member>,
@@ -17,16 +20,23 @@ pub(crate) struct Workspace {
 
 pub(crate) fn read(root: &Path) -> Result<Workspace, Box<dyn Error>> {
     // Only this machine's dependencies: they are here already, because this test was built from them.
-    let options = ["--filter-platform".to_owned(), host()?];
-    let metadata =
-        MetadataCommand::new().manifest_path(root.join("Cargo.toml")).other_options(options).exec()?;
-    let mut licences: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for package in &metadata.packages {
-        let licence = package.license.as_deref().map(plain).unwrap_or_default();
-        licences.entry(package.name.to_string()).or_default().insert(licence);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["metadata", "--format-version", "1", "--filter-platform", &host()?]).current_dir(root);
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
     }
-    let members =
-        metadata.workspace_packages().into_iter().map(|p| member(&metadata, p)).collect::<Result<_, _>>()?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let mut licences: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for package in items(&metadata, "packages") {
+        let licence = plain(&string(package, "license").unwrap_or_default());
+        licences.entry(name(package)?).or_default().insert(licence);
+    }
+    let ours: BTreeSet<&str> = items(&metadata, "workspace_members").filter_map(Value::as_str).collect();
+    let is_ours = |p: &&Value| string(p, "id").is_some_and(|id| ours.contains(id.as_str()));
+    let packages = items(&metadata, "packages").filter(is_ours);
+    let members = packages.map(|package| member(&metadata, package)).collect::<Result<_, _>>()?;
     Ok(Workspace { members, licences })
 }
 
@@ -37,37 +47,62 @@ fn host() -> Result<String, Box<dyn Error>> {
     Ok(host.ok_or("rustc -vV names no host")?.to_owned())
 }
 
-fn member(metadata: &Metadata, package: &Package) -> Result<Member, Box<dyn Error>> {
-    let root = &metadata.workspace_root;
-    let relative = |path: &cargo_metadata::camino::Utf8Path| -> Result<String, Box<dyn Error>> {
-        Ok(path.strip_prefix(root)?.as_str().replace('\\', "/"))
+fn member(metadata: &Value, package: &Value) -> Result<Member, Box<dyn Error>> {
+    let root = string(metadata, "workspace_root").ok_or("no workspace root")?;
+    let relative = |path: Option<String>| -> Result<String, Box<dyn Error>> {
+        let path = path.ok_or("a path is missing")?;
+        let inside = path.strip_prefix(&root).ok_or("a member lies outside of the workspace")?;
+        Ok(inside.trim_start_matches('/').to_owned())
     };
-    let named = |kinds: &[DependencyKind]| -> BTreeSet<String> {
-        package.dependencies.iter().filter(|d| kinds.contains(&d.kind)).map(|d| d.name.clone()).collect()
-    };
-    let folder = package.manifest_path.parent().ok_or("a manifest lies in a folder")?;
+    let manifest = relative(string(package, "manifest_path"))?;
     Ok(Member {
-        name: package.name.to_string(),
-        folder: relative(folder)?,
-        layer: package.metadata.get("cairn").and_then(|c| c.get("layer")?.as_u64()),
-        description: package.description.clone(),
-        license: package.license.clone(),
-        depends_on: named(&[DependencyKind::Normal, DependencyKind::Build]),
-        tests_with: named(&[DependencyKind::Development]),
-        reaches: reached(metadata, &package.id),
-        roots: package.targets.iter().map(|t| relative(&t.src_path)).collect::<Result<_, _>>()?,
+        name: name(package)?,
+        folder: manifest.trim_end_matches("/Cargo.toml").to_owned(),
+        layer: package.pointer("/metadata/cairn/layer").and_then(Value::as_u64),
+        description: string(package, "description"),
+        license: string(package, "license"),
+        depends_on: declared(package, |kind| kind != Some("dev")),
+        tests_with: declared(package, |kind| kind == Some("dev")),
+        reaches: reached(metadata, package)?,
+        roots: items(package, "targets")
+            .map(|t| relative(string(t, "src_path")))
+            .collect::<Result<_, _>>()?,
     })
 }
 
-fn reached(metadata: &Metadata, from: &PackageId) -> BTreeSet<String> {
-    let nodes = metadata.resolve.iter().flat_map(|r| &r.nodes);
-    let nodes: BTreeMap<&PackageId, _> = nodes.map(|n| (&n.id, n)).collect();
+/// Names of the dependencies of some kind; normal ones have none.
+fn declared(package: &Value, wanted: impl Fn(Option<&str>) -> bool) -> BTreeSet<String> {
+    let of_kind = items(package, "dependencies").filter(|d| wanted(d.get("kind").and_then(Value::as_str)));
+    of_kind.filter_map(|d| string(d, "name")).collect()
+}
+
+/// Names of all packages behind normal and build dependencies, at any distance.
+fn reached(metadata: &Value, from: &Value) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let nodes = metadata.get("resolve").ok_or("nothing was resolved")?;
+    let nodes: BTreeMap<String, &Value> =
+        items(nodes, "nodes").filter_map(|n| Some((string(n, "id")?, n))).collect();
     let mut seen = BTreeSet::new();
-    let mut open = vec![from];
-    while let Some(node) = open.pop().and_then(|id| nodes.get(id)) {
-        let below =
-            node.deps.iter().filter(|d| d.dep_kinds.iter().any(|k| k.kind != DependencyKind::Development));
-        open.extend(below.map(|d| &d.pkg).filter(|id| seen.insert(*id)));
+    let mut open: Vec<String> = string(from, "id").into_iter().collect();
+    while let Some(id) = open.pop() {
+        let below = nodes.get(&id).into_iter().flat_map(|n| items(n, "deps")).filter(|d| is_built_in(d));
+        open.extend(below.filter_map(|d| string(d, "pkg")).filter(|id| seen.insert(id.clone())));
     }
-    metadata.packages.iter().filter(|p| seen.contains(&p.id)).map(|p| p.name.to_string()).collect()
+    let packages = items(metadata, "packages");
+    packages.filter(|p| string(p, "id").is_some_and(|id| seen.contains(&id))).map(name).collect()
+}
+
+fn is_built_in(dependency: &Value) -> bool {
+    items(dependency, "dep_kinds").any(|k| k.get("kind").and_then(Value::as_str) != Some("dev"))
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn string(value: &Value, key: &str) -> Option<String> {
+    Some(value.get(key)?.as_str()?.to_owned())
+}
+
+fn name(package: &Value) -> Result<String, Box<dyn Error>> {
+    Ok(string(package, "name").ok_or("a package has a name")?)
 }
