@@ -1,0 +1,420 @@
+//! A bundle of RFC 9171: reading, writing, names, forwarding and expiry.
+
+use alloc::vec::Vec;
+
+use crate::block::{Block, BlockFlags, BlockKind, HopCount, PAYLOAD_NUMBER};
+use crate::cbor::{CborError, Reader, Write};
+use crate::crc::CrcType;
+use crate::digest::Digest;
+use crate::eid::{Eid, EidError};
+use crate::primary::{CreationTimestamp, Primary};
+use crate::security::check_targets;
+
+/// What a node is ready to take in one bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of an encoded bundle.
+    pub bundle_bytes_max: usize,
+    /// Most blocks after the primary block.
+    pub blocks_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bundle_bytes_max: 16 << 20, blocks_max: 32 }
+    }
+}
+
+/// Names a bundle, or one fragment of it, in the whole network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleId {
+    /// Who made it.
+    pub source: Eid,
+    /// When it was made, in milliseconds since 2000; 0 where the source had no clock.
+    pub time_ms: u64,
+    /// Tells bundles of one source and one time apart.
+    pub seq: u64,
+    /// Offset and length of a fragment's payload; `None` for a whole bundle.
+    pub fragment: Option<(u64, u64)>,
+}
+
+/// A bundle that satisfies the rules of RFC 9171 which can be checked without keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    primary: Primary,
+    /// The payload is the last one.
+    blocks: Vec<Block>,
+    previous_node: Option<Eid>,
+    age_ms: Option<u64>,
+    hops: Option<HopCount>,
+}
+
+/// Why some bytes are not a bundle that this node takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bundle is larger than [`Limits::bundle_bytes_max`].
+    #[error("the bundle has {bytes} bytes, more than the limit of {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The bundle has more than [`Limits::blocks_max`] blocks.
+    #[error("the bundle has more than {blocks_max} blocks")]
+    TooManyBlocks {
+        /// The limit.
+        blocks_max: usize,
+    },
+    /// Not well-formed, or not in the form that RFC 9171 asks for.
+    #[error("the bundle is not well-formed: {0}")]
+    Cbor(#[from] CborError),
+    /// An endpoint id is wrong.
+    #[error(transparent)]
+    Eid(#[from] EidError),
+    /// Another version of the bundle protocol.
+    #[error("bundle protocol version {0} is not known, only 7")]
+    Version(u64),
+    /// A checksum type that does not exist.
+    #[error("block {block} has the unknown checksum type {code}")]
+    CrcType {
+        /// The block's number.
+        block: u64,
+        /// The type that was found.
+        code: u64,
+    },
+    /// A checksum of a wrong length.
+    #[error("the checksum of block {block} has the wrong length")]
+    CrcLength {
+        /// The block's number.
+        block: u64,
+    },
+    /// A checksum does not match: the bundle was damaged.
+    #[error("the checksum of block {block} does not match")]
+    Crc {
+        /// The block's number.
+        block: u64,
+    },
+    /// The primary block has neither a checksum nor a signature.
+    #[error("the primary block has neither a checksum nor an integrity block")]
+    Unprotected,
+    /// Flags that exclude one another.
+    #[error("the bundle's flags contradict one another")]
+    Flags,
+    /// The source is a group.
+    #[error("the source of a bundle cannot be a group")]
+    GroupSource,
+    /// A fragment reaches beyond its whole.
+    #[error("the fragment reaches beyond the payload it is part of")]
+    FragmentRange,
+    /// No payload block.
+    #[error("the bundle has no payload")]
+    NoPayload,
+    /// The payload is not the last block, or there are two.
+    #[error("the payload is not the last block of the bundle")]
+    PayloadPlace,
+    /// The payload's number is not 1, or another block has that number.
+    #[error("block {0} has a number that its kind cannot have")]
+    Number(u64),
+    /// Two blocks have one number.
+    #[error("two blocks have the number {0}")]
+    DuplicateNumber(u64),
+    /// Two blocks of a kind that may occur once.
+    #[error("the bundle has two blocks of type {0}")]
+    DuplicateKind(u64),
+    /// The hop limit is not within 1 to 255.
+    #[error("the hop limit {0} is not between 1 and 255")]
+    HopLimit(u64),
+    /// Neither a creation time nor an age block: nobody could tell when it expires.
+    #[error("a bundle without a creation time needs an age block")]
+    NoAge,
+    /// A block that this node does not know and that forbids to go on without.
+    #[error("block {0} is of an unknown type and must be understood")]
+    MustUnderstand(u64),
+    /// The targets of a security block break the rules of RFC 9172.
+    #[error("the targets of security block {0} are not allowed")]
+    SecurityTargets(u64),
+}
+
+/// The bundle has made all the hops that its source allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bundle has made the {limit} hops that its source allowed")]
+pub struct HopLimitExceeded {
+    /// The most hops allowed.
+    pub limit: u8,
+}
+
+impl Bundle {
+    /// Puts a bundle together; `blocks` ends with the payload.
+    ///
+    /// # Errors
+    /// The same that [`Bundle::decode`] would give for the encoded form, limits apart.
+    pub fn new(primary: Primary, blocks: Vec<Block>) -> Result<Self, DecodeError> {
+        let payload = blocks.last().ok_or(DecodeError::NoPayload)?;
+        if payload.kind != BlockKind::Payload {
+            let anywhere = blocks.iter().any(|block| block.kind == BlockKind::Payload);
+            return Err(if anywhere { DecodeError::PayloadPlace } else { DecodeError::NoPayload });
+        }
+        primary.check(u64::try_from(payload.data.len()).unwrap_or(u64::MAX))?;
+        check_numbers(&blocks)?;
+        let encrypted = check_targets(&blocks)?;
+        let mut bundle = Self { primary, blocks: Vec::new(), previous_node: None, age_ms: None, hops: None };
+        for block in &blocks {
+            if !encrypted.contains(&block.number) {
+                bundle.note(block)?;
+            }
+        }
+        let signed = blocks.iter().any(|block| block.kind == BlockKind::Integrity);
+        if bundle.primary.crc == CrcType::None && !signed {
+            return Err(DecodeError::Unprotected);
+        }
+        let dated = bundle.primary.created.time_ms != 0;
+        if !dated && !blocks.iter().any(|block| block.kind == BlockKind::Age) {
+            return Err(DecodeError::NoAge);
+        }
+        bundle.blocks = blocks;
+        Ok(bundle)
+    }
+
+    /// Interprets a block of a known kind.
+    fn note(&mut self, block: &Block) -> Result<(), DecodeError> {
+        match block.kind {
+            BlockKind::PreviousNode => self.previous_node = Some(Eid::decode(&block.data)?),
+            BlockKind::Age => self.age_ms = Some(block.read_age()?),
+            BlockKind::HopCount => self.hops = Some(block.read_hop_count()?),
+            BlockKind::Unknown(_) if block.flags.contains(BlockFlags::DELETE_BUNDLE) => {
+                return Err(DecodeError::MustUnderstand(block.number));
+            }
+            BlockKind::Payload
+            | BlockKind::Integrity
+            | BlockKind::Confidentiality
+            | BlockKind::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Reads a bundle that fills the bytes and checks all that can be checked without keys.
+    ///
+    /// Checksums are always verified. An indefinite length is taken wherever RFC 9171 allows it;
+    /// [`Bundle::encode`] then writes the one deterministic form. Blocks of unknown types that
+    /// ask to be removed by those who do not know them are removed.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+        if bytes.len() > limits.bundle_bytes_max {
+            let (bytes, bytes_max) = (bytes.len(), limits.bundle_bytes_max);
+            return Err(DecodeError::TooLarge { bytes, bytes_max });
+        }
+        let mut reader = Reader::new(bytes);
+        let mut elements = reader.array_indefinite()?;
+        elements.next(&mut reader)?;
+        let primary = Primary::read(&mut reader)?;
+        let mut blocks = Vec::new();
+        while elements.more(&mut reader) {
+            if blocks.len() == limits.blocks_max {
+                return Err(DecodeError::TooManyBlocks { blocks_max: limits.blocks_max });
+            }
+            blocks.push(Block::read(&mut reader)?);
+        }
+        reader.end()?;
+        let mut bundle = Self::new(primary, blocks)?;
+        bundle.discard_unknown();
+        Ok(bundle)
+    }
+
+    /// Removes what asks for it (RFC 9171 section 5.6 step 3), unless a security block covers it.
+    fn discard_unknown(&mut self) {
+        let covered = crate::security::covered(&self.blocks);
+        self.blocks.retain(|block| {
+            let unknown = matches!(block.kind, BlockKind::Unknown(_));
+            !unknown || !block.flags.contains(BlockFlags::DISCARD) || covered.contains(&block.number)
+        });
+    }
+
+    /// The bundle in its one deterministic form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let data: usize = self.blocks.iter().map(|block| block.data.len() + 32).sum();
+        let mut out = Vec::with_capacity(data + 512);
+        out.put_array_indefinite();
+        self.primary.write(&mut out);
+        self.blocks.iter().for_each(|block| block.write(&mut out));
+        out.put_break();
+        out
+    }
+
+    /// The bundle as the next node gets it: previous node, hop count and age brought up to date.
+    ///
+    /// `age_add_ms` is how long the bundle stayed here. Nothing else is touched, so
+    /// [`Bundle::content_id`] stays the same.
+    ///
+    /// # Errors
+    /// If the hop limit is used up; the bundle must then not be forwarded.
+    pub fn forwarded_by(&self, previous: &Eid, age_add_ms: u64) -> Result<Self, HopLimitExceeded> {
+        let mut next = self.clone();
+        if let Some(hops) = &mut next.hops {
+            if hops.count >= u64::from(hops.limit) {
+                return Err(HopLimitExceeded { limit: hops.limit });
+            }
+            hops.count += 1;
+            let hops = *hops;
+            next.replace(BlockKind::HopCount, |number| Block::hop_count(number, hops));
+        }
+        if let Some(age_ms) = &mut next.age_ms {
+            *age_ms = age_ms.saturating_add(age_add_ms);
+            let age_ms = *age_ms;
+            next.replace(BlockKind::Age, |number| Block::age(number, age_ms));
+        }
+        let exists = next.blocks.iter().any(|block| block.kind == BlockKind::PreviousNode);
+        if next.previous_node.is_some() {
+            next.replace(BlockKind::PreviousNode, |number| Block::previous_node(number, previous));
+            next.previous_node = Some(previous.clone());
+        } else if !exists {
+            let block = Block::previous_node(next.free_number(), previous);
+            next.blocks.insert(next.blocks.len() - 1, block);
+            next.previous_node = Some(previous.clone());
+        }
+        Ok(next)
+    }
+
+    /// Gives the block of a kind new contents; its number, flags and checksum type remain.
+    fn replace(&mut self, kind: BlockKind, make: impl Fn(u64) -> Block) {
+        if let Some(block) = self.blocks.iter_mut().find(|block| block.kind == kind) {
+            block.data = make(block.number).data;
+        }
+    }
+
+    fn free_number(&self) -> u64 {
+        let taken = |number: &u64| self.blocks.iter().any(|block| block.number == *number);
+        let mut numbers = PAYLOAD_NUMBER + 1..;
+        numbers.find(|number| !taken(number)).expect("there are more numbers than blocks")
+    }
+
+    /// The name of this bundle, or of this fragment.
+    #[must_use]
+    pub fn id(&self) -> BundleId {
+        let CreationTimestamp { time_ms, seq } = self.primary.created;
+        let bytes = u64::try_from(self.payload().len()).unwrap_or(u64::MAX);
+        let fragment = self.primary.fragment.map(|fragment| (fragment.offset, bytes));
+        BundleId { source: self.primary.source.clone(), time_ms, seq, fragment }
+    }
+
+    /// BLAKE3 of what nobody may change on the way: the primary block, then every block except
+    /// previous node, age and hop count, in ascending order of their numbers.
+    #[must_use]
+    pub fn content_id(&self) -> Digest {
+        let mut covered: Vec<&Block> =
+            self.blocks.iter().filter(|block| !block.kind.changes_on_the_way()).collect();
+        covered.sort_by_key(|block| block.number);
+        let mut hasher = blake3::Hasher::new();
+        let mut out = self.primary.encode();
+        hasher.update(&out);
+        for block in covered {
+            out.clear();
+            block.write(&mut out);
+            hasher.update(&out);
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// The primary block.
+    #[must_use]
+    pub const fn primary(&self) -> &Primary {
+        &self.primary
+    }
+
+    /// All other blocks; the last one is the payload.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// What the bundle carries: as it travels, so encrypted if the bundle is sealed.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.blocks.last().map(|block| block.data.as_slice()).unwrap_or_default()
+    }
+
+    /// Where the bundle goes.
+    #[must_use]
+    pub const fn destination(&self) -> &Eid {
+        &self.primary.destination
+    }
+
+    /// Where the bundle claims to come from; only [`crate::seal::open`] proves it.
+    #[must_use]
+    pub const fn source(&self) -> &Eid {
+        &self.primary.source
+    }
+
+    /// The node that forwarded it last, as it claims.
+    #[must_use]
+    pub const fn previous_node(&self) -> Option<&Eid> {
+        self.previous_node.as_ref()
+    }
+
+    /// Its age when it arrived here, if it has a readable age block.
+    #[must_use]
+    pub const fn age_ms(&self) -> Option<u64> {
+        self.age_ms
+    }
+
+    /// Its hops, if it has a readable hop count block.
+    #[must_use]
+    pub const fn hop_count(&self) -> Option<HopCount> {
+        self.hops
+    }
+
+    /// Whether its payload is encrypted.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.blocks.iter().any(|block| block.kind == BlockKind::Confidentiality)
+    }
+
+    /// How much of its lifetime is left, or `None` if nobody can tell.
+    ///
+    /// `held_ms` is how long the bundle is here, by a clock that only counts; `now_ms` is the wall
+    /// clock in milliseconds since 2000, if there is one that is trusted. Age goes before wall
+    /// time, because a wrong clock must not cost a bundle.
+    #[must_use]
+    pub fn remaining_ms(&self, now_ms: Option<u64>, held_ms: u64) -> Option<u64> {
+        let created_ms = self.primary.created.time_ms;
+        let age_ms = match (self.age_ms, now_ms) {
+            (Some(age_ms), _) => age_ms.saturating_add(held_ms),
+            (None, Some(now_ms)) if created_ms != 0 => now_ms.saturating_sub(created_ms),
+            (None, _) => return None,
+        };
+        Some(self.primary.lifetime_ms.saturating_sub(age_ms))
+    }
+
+    /// Whether its lifetime is over; see [`Bundle::remaining_ms`].
+    #[must_use]
+    pub fn expired(&self, now_ms: Option<u64>, held_ms: u64) -> bool {
+        self.remaining_ms(now_ms, held_ms) == Some(0)
+    }
+}
+
+/// Numbers are unique, 1 is the payload's, 0 the primary block's; some kinds occur once.
+fn check_numbers(blocks: &[Block]) -> Result<(), DecodeError> {
+    for (index, block) in blocks.iter().enumerate() {
+        let payload = block.kind == BlockKind::Payload;
+        let reserved = block.number == 0 || block.kind == BlockKind::Unknown(0);
+        if reserved || payload != (block.number == PAYLOAD_NUMBER) {
+            return Err(DecodeError::Number(block.number));
+        }
+        let earlier = blocks.get(..index).unwrap_or_default();
+        let once = payload || block.kind.changes_on_the_way();
+        if once && earlier.iter().any(|other| other.kind == block.kind) {
+            return Err(if payload {
+                DecodeError::PayloadPlace
+            } else {
+                DecodeError::DuplicateKind(block.kind.code())
+            });
+        }
+        if earlier.iter().any(|other| other.number == block.number) {
+            return Err(DecodeError::DuplicateNumber(block.number));
+        }
+    }
+    Ok(())
+}

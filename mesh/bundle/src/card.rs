@@ -1,0 +1,253 @@
+//! Contact cards: what a node tells others about itself, signed by itself.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use data_encoding::BASE32_NOPAD;
+
+use crate::cbor::{CborError, Reader, Write};
+use crate::identity::{Identity, NodeId, SealingKey, Signature, verify};
+
+/// Longest display name, in bytes.
+pub const CARD_NAME_BYTES_MAX: usize = 64;
+/// Most addresses, and most services.
+pub const CARD_ENTRIES_MAX: usize = 8;
+/// Longest address or service, in bytes.
+pub const CARD_ENTRY_BYTES_MAX: usize = 128;
+/// Largest signed card: more than a full one needs.
+pub const CARD_BYTES_MAX: usize = 4096;
+
+const VERSION: u64 = 1;
+/// Goes before the signed bytes, so that a card's signature fits nothing else that a node signs.
+const SIGNING_CONTEXT: &[u8] = b"cairn 2026-11 card";
+/// The characters of prefix and base32 are those of a QR code's dense alphanumeric mode.
+const TEXT_PREFIX: &str = "CAIRN:";
+
+/// What a node says of itself. Of two cards of one node the one with the higher counter counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// The node that the card is of.
+    pub node: NodeId,
+    /// How its owner calls it. Anybody can take any name: it proves nothing.
+    pub name: String,
+    /// The key that bundles to it are sealed to.
+    pub sealing_key: SealingKey,
+    /// Where links can reach it, such as `iroh:192.0.2.7:4433`.
+    pub addresses: Vec<String>,
+    /// What it offers, such as `ledger`.
+    pub services: Vec<String>,
+    /// Grows with every change.
+    pub counter: u64,
+}
+
+/// A card whose signature was verified, with its exact bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedCard {
+    card: Card,
+    bytes: Vec<u8>,
+}
+
+/// Why something is not a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CardError {
+    /// Larger than [`CARD_BYTES_MAX`].
+    #[error("a card has at most {CARD_BYTES_MAX} bytes")]
+    TooLarge,
+    /// Not a card's CBOR.
+    #[error("the card is not well-formed: {0}")]
+    Cbor(#[from] CborError),
+    /// The same card can be written in another way.
+    #[error("the card is not in its one deterministic form")]
+    NotCanonical,
+    /// A card of another version.
+    #[error("card version {0} is not known")]
+    Version(u64),
+    /// The node id is not a key.
+    #[error("the node id of the card is not a key")]
+    Node,
+    /// The name is empty, too long, or has characters that could deceive.
+    #[error("a name has 1 to {CARD_NAME_BYTES_MAX} bytes and no control characters")]
+    Name,
+    /// Too many addresses or services, or one that is empty, too long or has control characters.
+    #[error(
+        "a card has at most {CARD_ENTRIES_MAX} addresses and services of 1 to {CARD_ENTRY_BYTES_MAX} bytes"
+    )]
+    Entry,
+    /// The signature is not of the node that the card names.
+    #[error("the card is not signed by the node it names")]
+    Signature,
+    /// The text does not begin with `CAIRN:` or is not base32.
+    #[error("a card in text form is CAIRN: followed by base32 (A-Z, 2-7)")]
+    Text,
+}
+
+impl Card {
+    /// Signs the card.
+    ///
+    /// # Errors
+    /// [`CardError::Signature`] if the identity is not the card's node, or the field that is wrong.
+    pub fn sign(&self, me: &Identity) -> Result<SignedCard, CardError> {
+        if me.node_id() != self.node {
+            return Err(CardError::Signature);
+        }
+        self.check()?;
+        let body = self.encode();
+        let signature = me.sign(&to_be_signed(&body));
+        Ok(SignedCard { card: self.clone(), bytes: envelope(&body, &signature) })
+    }
+
+    fn check(&self) -> Result<(), CardError> {
+        if !is_plain(&self.name, CARD_NAME_BYTES_MAX) {
+            return Err(CardError::Name);
+        }
+        for entries in [&self.addresses, &self.services] {
+            let plain = entries.iter().all(|entry| is_plain(entry, CARD_ENTRY_BYTES_MAX));
+            if entries.len() > CARD_ENTRIES_MAX || !plain {
+                return Err(CardError::Entry);
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_array(7);
+        out.put_uint(VERSION);
+        out.put_bytes(self.node.as_bytes());
+        out.put_text(&self.name);
+        out.put_bytes(&self.sealing_key.0);
+        for entries in [&self.addresses, &self.services] {
+            // A card that was not checked yet may have more; the count is still its own.
+            out.put_array(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+            entries.iter().for_each(|entry| out.put_text(entry));
+        }
+        out.put_uint(self.counter);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, CardError> {
+        let mut reader = Reader::new(bytes);
+        let mut elements = reader.array()?;
+        elements.next(&mut reader)?;
+        let version = reader.uint()?;
+        if version != VERSION {
+            return Err(CardError::Version(version));
+        }
+        elements.next(&mut reader)?;
+        let node = NodeId::from_bytes(key(&mut reader)?).map_err(|_| CardError::Node)?;
+        elements.next(&mut reader)?;
+        let name = reader.text()?.into_owned();
+        elements.next(&mut reader)?;
+        let sealing_key = SealingKey(key(&mut reader)?);
+        elements.next(&mut reader)?;
+        let addresses = entries(&mut reader)?;
+        elements.next(&mut reader)?;
+        let services = entries(&mut reader)?;
+        elements.next(&mut reader)?;
+        let counter = reader.uint()?;
+        elements.finish(&mut reader)?;
+        reader.end()?;
+        let card = Self { node, name, sealing_key, addresses, services, counter };
+        card.check()?;
+        Ok(card)
+    }
+}
+
+impl SignedCard {
+    /// Reads a card and verifies its signature.
+    ///
+    /// # Errors
+    /// If it is not exactly what [`Card::sign`] makes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CardError> {
+        if bytes.len() > CARD_BYTES_MAX {
+            return Err(CardError::TooLarge);
+        }
+        let mut reader = Reader::new(bytes);
+        let mut elements = reader.array()?;
+        elements.next(&mut reader)?;
+        let body = reader.bytes_definite()?;
+        elements.next(&mut reader)?;
+        let signature = Signature::try_from(reader.bytes_definite()?).map_err(|_| CborError::Count)?;
+        elements.finish(&mut reader)?;
+        reader.end()?;
+        let card = Card::decode(body)?;
+        if card.encode() != body || envelope(body, &signature) != bytes {
+            return Err(CardError::NotCanonical);
+        }
+        verify(&card.node, &to_be_signed(body), &signature).map_err(|_| CardError::Signature)?;
+        Ok(Self { card, bytes: bytes.to_vec() })
+    }
+
+    /// What the card says.
+    #[must_use]
+    pub const fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// The signed card as it travels.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The card for a QR code or a file: `CAIRN:` and upper-case base32.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = TEXT_PREFIX.to_string();
+        BASE32_NOPAD.encode_append(&self.bytes, &mut text);
+        text
+    }
+
+    /// Reads the text form, in upper or lower case, with white space around it or between lines.
+    ///
+    /// # Errors
+    /// If the text or the card in it is wrong.
+    pub fn from_text(text: &str) -> Result<Self, CardError> {
+        // White space does not count towards the limit, but it cannot be without end either.
+        if text.len() > 4 * CARD_BYTES_MAX {
+            return Err(CardError::TooLarge);
+        }
+        let letters: String = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
+        let letters = letters.to_ascii_uppercase();
+        let letters = letters.strip_prefix(TEXT_PREFIX).ok_or(CardError::Text)?;
+        let bytes = BASE32_NOPAD.decode(letters.as_bytes()).map_err(|_| CardError::Text)?;
+        Self::decode(&bytes)
+    }
+}
+
+fn to_be_signed(body: &[u8]) -> Vec<u8> {
+    [SIGNING_CONTEXT, body].concat()
+}
+
+fn envelope(body: &[u8], signature: &Signature) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + 72);
+    out.put_array(2);
+    out.put_bytes(body);
+    out.put_bytes(signature);
+    out
+}
+
+fn key(reader: &mut Reader<'_>) -> Result<[u8; 32], CborError> {
+    <[u8; 32]>::try_from(reader.bytes_definite()?).map_err(|_| CborError::Count)
+}
+
+fn entries(reader: &mut Reader<'_>) -> Result<Vec<String>, CardError> {
+    let mut elements = reader.array()?;
+    let mut entries = Vec::new();
+    while elements.more(reader) {
+        if entries.len() == CARD_ENTRIES_MAX {
+            return Err(CardError::Entry);
+        }
+        entries.push(reader.text()?.into_owned());
+    }
+    Ok(entries)
+}
+
+/// Text that shows as what it is: no control characters, and none that turn the direction.
+fn is_plain(text: &str, bytes_max: usize) -> bool {
+    let deceives = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    !text.is_empty() && text.len() <= bytes_max && !text.chars().any(deceives)
+}

@@ -1,0 +1,323 @@
+//! The part of CBOR that bundles and cards need.
+//!
+//! RFC 9171 section 4.1 asks for the core deterministic encoding and makes one exception:
+//! indefinite lengths are allowed on input. The reader draws exactly that line, and it never
+//! allocates more than it was given.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+const UINT: u8 = 0;
+const NINT: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const BREAK: u8 = 0xff;
+
+/// What is wrong with a CBOR item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CborError {
+    /// The input ends inside an item.
+    #[error("the data ends in the middle of an item")]
+    Truncated,
+    /// A number is not written in its shortest form.
+    #[error("a number is not in its shortest form")]
+    NotShortest,
+    /// An item of another type stands here.
+    #[error("an item of another type is expected")]
+    Type,
+    /// An indefinite length where only a definite one is allowed.
+    #[error("an indefinite length is not allowed here")]
+    Indefinite,
+    /// An array has more or fewer elements than its type has.
+    #[error("an array has the wrong number of elements")]
+    Count,
+    /// A text string is not UTF-8.
+    #[error("a text string is not UTF-8")]
+    Utf8,
+    /// Bytes follow after the last item.
+    #[error("bytes follow after the end")]
+    Trailing,
+}
+
+/// Reads items one after the other from borrowed bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// The elements of an array that is being read.
+#[derive(Debug)]
+pub(crate) struct Elements {
+    /// `None` for an array of indefinite length.
+    left: Option<u64>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// How many bytes were read so far.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The bytes from `start` up to the present position.
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
+        self.bytes.get(start..self.at).unwrap_or_default()
+    }
+
+    pub(crate) const fn end(&self) -> Result<(), CborError> {
+        if self.at == self.bytes.len() { Ok(()) } else { Err(CborError::Trailing) }
+    }
+
+    fn take(&mut self, count: u64) -> Result<&'a [u8], CborError> {
+        let count = usize::try_from(count).map_err(|_| CborError::Truncated)?;
+        let end = self.at.checked_add(count).ok_or(CborError::Truncated)?;
+        let taken = self.bytes.get(self.at..end).ok_or(CborError::Truncated)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    /// Reads a head: the major type, and the argument or `None` for an indefinite length.
+    fn head(&mut self) -> Result<(u8, Option<u64>), CborError> {
+        let first = self.take(1)?.first().copied().ok_or(CborError::Truncated)?;
+        let (major, info) = (first >> 5, first & 0x1f);
+        let width = match info {
+            0..=23 => return Ok((major, Some(u64::from(info)))),
+            24..=27 => 1_u64 << (info - 24),
+            31 => return Ok((major, None)),
+            _ => return Err(CborError::Type),
+        };
+        let value = self.take(width)?.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        let least = match info {
+            24 => 24,
+            25 => 0x100,
+            26 => 0x1_0000,
+            _ => 0x1_0000_0000,
+        };
+        if value < least { Err(CborError::NotShortest) } else { Ok((major, Some(value))) }
+    }
+
+    fn head_of(&mut self, major: u8) -> Result<Option<u64>, CborError> {
+        let before = self.at;
+        let (found, argument) = self.head()?;
+        if found == major {
+            Ok(argument)
+        } else {
+            self.at = before;
+            Err(CborError::Type)
+        }
+    }
+
+    pub(crate) fn uint(&mut self) -> Result<u64, CborError> {
+        self.head_of(UINT)?.ok_or(CborError::Type)
+    }
+
+    fn string(&mut self, major: u8) -> Result<Cow<'a, [u8]>, CborError> {
+        if let Some(len) = self.head_of(major)? {
+            return self.take(len).map(Cow::Borrowed);
+        }
+        // The chunks of an indefinite string lie in the input, so their sum is bounded by it.
+        let mut whole = Vec::new();
+        while !self.at_break() {
+            let len = self.head_of(major)?.ok_or(CborError::Indefinite)?;
+            whole.extend_from_slice(self.take(len)?);
+        }
+        Ok(Cow::Owned(whole))
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<Cow<'a, [u8]>, CborError> {
+        self.string(BYTES)
+    }
+
+    /// A byte string that must have a definite length.
+    pub(crate) fn bytes_definite(&mut self) -> Result<&'a [u8], CborError> {
+        let len = self.head_of(BYTES)?.ok_or(CborError::Indefinite)?;
+        self.take(len)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<Cow<'a, str>, CborError> {
+        match self.string(TEXT)? {
+            Cow::Borrowed(bytes) => {
+                core::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| CborError::Utf8)
+            }
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| CborError::Utf8),
+        }
+    }
+
+    pub(crate) fn array(&mut self) -> Result<Elements, CborError> {
+        Ok(Elements { left: self.head_of(ARRAY)? })
+    }
+
+    /// Starts an array that must have an indefinite length.
+    pub(crate) fn array_indefinite(&mut self) -> Result<Elements, CborError> {
+        match self.head_of(ARRAY)? {
+            None => Ok(Elements { left: None }),
+            Some(_) => Err(CborError::Count),
+        }
+    }
+
+    /// Consumes the end of an indefinite item if it stands here.
+    fn at_break(&mut self) -> bool {
+        let found = self.bytes.get(self.at) == Some(&BREAK);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+}
+
+impl Elements {
+    /// Whether another element follows; takes the end mark when none does.
+    pub(crate) fn more(&mut self, reader: &mut Reader<'_>) -> bool {
+        match &mut self.left {
+            None => !reader.at_break(),
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+
+    /// Demands another element.
+    pub(crate) fn next(&mut self, reader: &mut Reader<'_>) -> Result<(), CborError> {
+        if self.more(reader) { Ok(()) } else { Err(CborError::Count) }
+    }
+
+    /// Demands that no element is left.
+    pub(crate) fn finish(mut self, reader: &mut Reader<'_>) -> Result<(), CborError> {
+        if self.more(reader) { Err(CborError::Count) } else { Ok(()) }
+    }
+}
+
+/// Appends items in their deterministic form.
+pub(crate) trait Write {
+    fn head(&mut self, major: u8, argument: u64);
+    fn raw(&mut self, bytes: &[u8]);
+
+    fn put_uint(&mut self, value: u64) {
+        self.head(UINT, value);
+    }
+
+    /// Writes the number `-1 - value`.
+    fn put_nint(&mut self, value: u64) {
+        self.head(NINT, value);
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) {
+        self.head(BYTES, len64(bytes.len()));
+        self.raw(bytes);
+    }
+
+    fn put_text(&mut self, text: &str) {
+        self.head(TEXT, len64(text.len()));
+        self.raw(text.as_bytes());
+    }
+
+    fn put_array(&mut self, elements: u64) {
+        self.head(ARRAY, elements);
+    }
+
+    fn put_map(&mut self, pairs: u64) {
+        self.head(MAP, pairs);
+    }
+
+    fn put_array_indefinite(&mut self) {
+        self.raw(&[(ARRAY << 5) | 31]);
+    }
+
+    fn put_break(&mut self) {
+        self.raw(&[BREAK]);
+    }
+
+    fn put_null(&mut self) {
+        self.raw(&[0xf6]);
+    }
+}
+
+impl Write for Vec<u8> {
+    fn head(&mut self, major: u8, argument: u64) {
+        let major = major << 5;
+        let bytes = argument.to_be_bytes();
+        let (info, width) = match argument {
+            0..=23 => {
+                self.push(major | bytes.last().copied().unwrap_or_default());
+                return;
+            }
+            24..=0xff => (24, 1),
+            0x100..=0xffff => (25, 2),
+            0x1_0000..=0xffff_ffff => (26, 4),
+            _ => (27, 8),
+        };
+        self.push(major | info);
+        self.extend_from_slice(bytes.get(bytes.len() - width..).unwrap_or_default());
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+fn len64(len: usize) -> u64 {
+    u64::try_from(len).expect("no target has addresses of more than 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn numbers_have_exactly_one_form() {
+        for value in [0, 23, 24, 255, 256, 65_535, 65_536, 0xffff_ffff, 0x1_0000_0000, u64::MAX] {
+            let mut out = Vec::new();
+            out.put_uint(value);
+            let mut reader = Reader::new(&out);
+            assert_eq!(reader.uint(), Ok(value));
+            assert_eq!(reader.end(), Ok(()));
+        }
+        for long in
+            [&[0x18, 23][..], &[0x19, 0, 255], &[0x1a, 0, 0, 255, 255], &[0x1b, 0, 0, 0, 0, 255, 0, 0, 0]]
+        {
+            assert_eq!(Reader::new(long).uint(), Err(CborError::NotShortest));
+        }
+        assert_eq!(Reader::new(&[0x1c]).uint(), Err(CborError::Type));
+        assert_eq!(Reader::new(&[0x1f]).uint(), Err(CborError::Type));
+    }
+
+    #[test]
+    fn a_length_beyond_the_input_is_refused_before_anything_is_allocated() {
+        let huge = [0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(Reader::new(&huge).bytes(), Err(CborError::Truncated));
+    }
+
+    #[test]
+    fn indefinite_strings_are_joined_and_do_not_nest() {
+        let whole = [0x5f, 0x41, 1, 0x42, 2, 3, 0xff];
+        assert_eq!(Reader::new(&whole).bytes().unwrap(), vec![1, 2, 3]);
+        assert_eq!(Reader::new(&whole).bytes_definite(), Err(CborError::Indefinite));
+        assert_eq!(Reader::new(&[0x5f, 0x5f, 0xff, 0xff]).bytes(), Err(CborError::Indefinite));
+        assert_eq!(Reader::new(&[0x5f, 0x61, 0x61, 0xff]).bytes(), Err(CborError::Type));
+        assert_eq!(Reader::new(&[0x5f, 0x41, 1]).bytes(), Err(CborError::Truncated));
+    }
+
+    #[test]
+    fn arrays_are_counted() {
+        for bytes in [&[0x82, 1, 2][..], &[0x9f, 1, 2, 0xff]] {
+            let mut reader = Reader::new(bytes);
+            let mut elements = reader.array().unwrap();
+            for value in [1, 2] {
+                elements.next(&mut reader).unwrap();
+                assert_eq!(reader.uint(), Ok(value));
+            }
+            assert_eq!(elements.finish(&mut reader), Ok(()));
+            assert_eq!(reader.end(), Ok(()));
+        }
+    }
+}
