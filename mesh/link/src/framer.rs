@@ -68,3 +68,45 @@ pub(crate) fn body_len(prefix: [u8; PREFIX_BYTES]) -> Result<usize, FrameError> 
         _ => Err(FrameError::TooLong(len)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn split(stream: &[u8], piece: usize) -> Result<Vec<Vec<u8>>, FrameError> {
+        let mut framer = Framer::default();
+        let mut bodies = Vec::new();
+        for mut input in stream.chunks(piece) {
+            while let Some(body) = framer.next(&mut input)? {
+                bodies.push(body.to_vec());
+            }
+            assert!(framer.buffer.len() <= PREFIX_BYTES + FRAME_BYTES_MAX);
+        }
+        Ok(bodies)
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_the_stream_is_cut() {
+        let stream = [0, 0, 0, 1, 9, 0, 0, 0, 3, 1, 2, 3, 0, 0, 0, 1, 8, 0, 0, 0, 2, 7];
+        for piece in 1..=stream.len() {
+            assert_eq!(split(&stream, piece), Ok(vec![vec![9], vec![1, 2, 3], vec![8]]), "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_frame_bytes_max_is_refused_before_anything_is_buffered() {
+        let max = u32::try_from(FRAME_BYTES_MAX).unwrap();
+        let whole = [&max.to_be_bytes()[..], &vec![5; FRAME_BYTES_MAX]].concat();
+        assert_eq!(split(&whole, 1000).map(|bodies| bodies.len()), Ok(1));
+        for len in [max + 1, u32::MAX] {
+            for piece in [1, 4, 8] {
+                assert_eq!(
+                    split(&[&len.to_be_bytes()[..], &[0; 8]].concat(), piece),
+                    Err(FrameError::TooLong(len))
+                );
+            }
+        }
+        assert_eq!(split(&[0; 4], 1), Err(FrameError::Malformed));
+    }
+}

@@ -85,7 +85,8 @@ impl Outgoing {
         Wanted::Queued
     }
 
-    /// Forgets an offer. `None` if it is not known, else whether the peer waits for (the rest of) it.
+    /// Forgets an offer. `None` if it is not known, else whether the peer may still wait for it: even a chunk that was
+    /// handed out as the last one may not have been readable.
     pub(crate) fn remove(&mut self, item: Item) -> Option<bool> {
         let offer = self.offers.remove(&item)?;
         match offer.state {
@@ -96,7 +97,7 @@ impl Outgoing {
             }
             State::Announced | State::Sent => {}
         }
-        Some(matches!(offer.state, State::Wanted | State::Sending(_)))
+        Some(matches!(offer.state, State::Wanted | State::Sending(_) | State::Sent))
     }
 
     /// Whether the offer can be dropped because the peer turns out to have the item: not while it is being sent,

@@ -28,7 +28,7 @@ pub const PARCEL_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const FILE_SUFFIX: &str = ".bpv7";
 /// Most bytes that a Chunk frame adds to the bytes it carries: prefix, array head, type, topic, id, two lengths, and
 /// the head of the bytes.
-const CHUNK_OVERHEAD_MAX: u64 = 4 + 1 + 1 + 1 + 34 + 9 + 9 + 3;
+const CHUNK_OVERHEAD_MAX: u64 = 4 + 1 + 1 + 1 + 34 + 9 + 9 + 5;
 /// Longest Hello frame: prefix, array head, type, version, node, card, limit, boards, time.
 const HELLO_BYTES_MAX: usize = 4 + 1 + 1 + 2 + 34 + (3 + CARD_BYTES_MAX) + 9 + (3 + BOARDS_MAX * 16) + 9;
 /// How much of a parcel is handed to a meet at a time, so that events are drained in between.
@@ -97,13 +97,14 @@ impl ParcelWriter {
 /// Longest parcel that a node with this item limit has to take. A longer file need not be read.
 #[must_use]
 pub const fn bytes_hard_max(item_bytes_max: u64) -> u64 {
-    // The casts are of constants known to fit; `u64::try_from` is not const.
+    // Twice the same numbers, since a length cannot become a u64 in a const fn without a cast.
     const CHUNK: u64 = 64 * 1024;
+    const PARCEL: u64 = 4 * 1024 * 1024;
     const { assert!(CHUNK_BYTES_MAX == 64 * 1024 && PARCEL_BYTES_MAX == 4 * 1024 * 1024) };
     const { assert!(TAG.len() + HELLO_BYTES_MAX < 4096) };
     let chunks = item_bytes_max / CHUNK + 1;
     let item = item_bytes_max.saturating_add(chunks.saturating_mul(CHUNK_OVERHEAD_MAX)).saturating_add(4096);
-    if item > 4 * 1024 * 1024 { item } else { 4 * 1024 * 1024 }
+    if item > PARCEL { item } else { PARCEL }
 }
 
 /// Checks that a bundle's payload is a parcel, and returns its frames: whole ones, the first a Hello.
@@ -208,4 +209,107 @@ pub fn parse_file_name(name: &str) -> Option<Digest> {
     let digest: Digest = name.strip_suffix(FILE_SUFFIX)?.parse().ok()?;
     // Base32 has several spellings of some digests; only the one that we write counts.
     (file_name(&digest) == name).then_some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::Topic;
+    use crate::limits::MeetLimits;
+    use crate::meet::Mode;
+    use alloc::vec;
+    use cairn_bundle::Identity;
+
+    fn hello() -> Hello {
+        Hello {
+            version: u8::MAX,
+            node: Identity::from_seed(&[1; 32]).node_id(),
+            card: vec![7; CARD_BYTES_MAX],
+            item_bytes_max: u64::MAX,
+            boards: vec![[9; 16]; BOARDS_MAX],
+            wall_time: Some(u64::MAX),
+        }
+    }
+
+    #[test]
+    fn the_overheads_cover_the_longest_frames() {
+        assert_eq!(encode_hello(&hello()).len(), HELLO_BYTES_MAX);
+        let item = Item::new(Topic::Blob, Digest([1; 32]));
+        let chunk = encode_chunk(item, u64::MAX, u64::MAX, &vec![0; CHUNK_BYTES_MAX]);
+        assert_eq!(u64::try_from(chunk.len() - CHUNK_BYTES_MAX), Ok(CHUNK_OVERHEAD_MAX));
+        assert_eq!(bytes_hard_max(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_writer_begins_every_parcel_with_a_hello_and_splits_at_the_limit() {
+        let empty = ParcelWriter::new(&hello(), 100);
+        assert_eq!(empty.finish(), None);
+        let mut writer = ParcelWriter::new(&hello(), TAG.len() + HELLO_BYTES_MAX + 12);
+        let bye = crate::frame::encode_bye();
+        assert_eq!(writer.push(&bye), None);
+        assert_eq!(writer.push(&bye), None);
+        let first = writer.push(&bye).expect("the third does not fit");
+        let second = writer.finish().expect("the third is in it");
+        assert_eq!(first.len(), TAG.len() + HELLO_BYTES_MAX + 12);
+        assert_eq!(second.len(), TAG.len() + HELLO_BYTES_MAX + 6);
+        for parcel in [&first, &second] {
+            assert!(parcel_frames(parcel).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_parcel_cut_anywhere_is_no_parcel_or_a_shorter_one() {
+        let mut writer = ParcelWriter::new(&hello(), PARCEL_BYTES_MAX);
+        writer.push(&crate::frame::encode_bye());
+        let parcel = writer.finish().unwrap();
+        let hello_only = TAG.len() + HELLO_BYTES_MAX;
+        for cut in 0..parcel.len() {
+            let outcome = parcel_frames(&parcel[..cut]).map(|_| ());
+            let expected = match cut {
+                0..12 => Err(ParcelError::Tag),
+                12 => Err(ParcelError::NoHello),
+                _ if cut == hello_only => Ok(()),
+                _ => Err(ParcelError::Cut),
+            };
+            assert_eq!(outcome, expected, "cut to {cut} bytes");
+        }
+        let headless = [TAG.as_slice(), &crate::frame::encode_bye()].concat();
+        assert_eq!(parcel_frames(&headless), Err(ParcelError::NoHello));
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_read_is_left_out_as_a_whole() {
+        let mut meet = Meet::new(Mode::Carried, hello(), MeetLimits::default());
+        let good = Item::new(Topic::Blob, Digest([1; 32]));
+        let bad = Item::new(Topic::Blob, Digest([2; 32]));
+        meet.offer(bad, 100_000);
+        meet.offer(good, 100_000);
+        let mut parcels = Vec::new();
+        let mut read = |item, offset, len: u64| {
+            (item == good || offset == 0)
+                .then(|| vec![3; usize::try_from(len).expect("a chunk fits into memory")])
+        };
+        pump_carried(&mut meet, &mut read, &mut |parcel| parcels.push(parcel));
+        assert_eq!(parcels.len(), 1);
+        let mut reader = Meet::new(Mode::Carried, hello(), MeetLimits::default());
+        let mut received = Vec::new();
+        let read = unpack_carried(&mut reader, &parcels[0], &mut |event| received.push(event));
+        assert_eq!(read, Ok(()));
+        assert!(
+            matches!(received[..], [MeetEvent::Peer(_), MeetEvent::Received { item, .. }] if item == good)
+        );
+        assert!(meet.is_idle());
+    }
+
+    #[test]
+    fn a_file_name_is_the_digest_and_has_one_spelling() {
+        let digest = Digest::of(b"stone");
+        let name = file_name(&digest);
+        assert_eq!(name.len(), 57);
+        assert_eq!(parse_file_name(&name), Some(digest));
+        for other in ["", ".bpv7", "stone.bpv7", &name[1..], &name.to_uppercase(), name.trim_end_matches('7')]
+        {
+            assert_eq!(parse_file_name(other), None, "{other}");
+        }
+    }
 }

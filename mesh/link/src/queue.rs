@@ -67,3 +67,29 @@ impl Queue {
         self.places.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use cairn_bundle::Digest;
+
+    #[test]
+    fn the_urgent_topic_goes_first_and_within_it_the_one_that_came_first() {
+        let item = |topic, n| Item::new(topic, Digest([n; 32]));
+        let mut queue = Queue::default();
+        let (blob, late, early) = (item(Topic::Blob, 0), item(Topic::Ledger, 1), item(Topic::Ledger, 2));
+        for item in [blob, early, late, early] {
+            queue.push(item);
+        }
+        assert_eq!(queue.len(), 3);
+        assert_eq!(queue.pop_run(10), Some((Topic::Ledger, vec![early, late])));
+        assert_eq!(queue.first_topic(), Some(Topic::Blob));
+        assert!(queue.contains(blob) && !queue.contains(early));
+        assert_eq!(queue.pop_run(0), None);
+        queue.remove(blob);
+        queue.remove(blob);
+        assert!(queue.is_empty());
+        assert_eq!(queue.pop_run(1), None);
+    }
+}
