@@ -19,6 +19,8 @@ pub struct Member {
     pub depends_on: BTreeSet<String>,
     /// Packages named under `[dev-dependencies]`.
     pub tests_with: BTreeSet<String>,
+    /// `feature-only` of `[package.metadata.cairn]`: named in the manifest for their features, by no code.
+    pub feature_only: BTreeSet<String>,
     /// Every package reached over normal and build dependencies, at any distance.
     pub reaches: BTreeSet<String>,
     /// Root files of its targets (library, binaries, tests, benches, build script), relative to the repository.

@@ -63,6 +63,7 @@ fn member(metadata: &Value, package: &Value) -> Result<Member, Box<dyn Error>> {
         license: string(package, "license"),
         depends_on: declared(package, |kind| kind != Some("dev")),
         tests_with: declared(package, |kind| kind == Some("dev")),
+        feature_only: feature_only(package),
         reaches: reached(metadata, package)?,
         roots: items(package, "targets")
             .map(|t| relative(string(t, "src_path")))
@@ -74,6 +75,12 @@ fn member(metadata: &Value, package: &Value) -> Result<Member, Box<dyn Error>> {
 fn declared(package: &Value, wanted: impl Fn(Option<&str>) -> bool) -> BTreeSet<String> {
     let of_kind = items(package, "dependencies").filter(|d| wanted(d.get("kind").and_then(Value::as_str)));
     of_kind.filter_map(|d| string(d, "name")).collect()
+}
+
+fn feature_only(package: &Value) -> BTreeSet<String> {
+    let names =
+        package.pointer("/metadata/cairn/feature-only").and_then(Value::as_array).into_iter().flatten();
+    names.filter_map(|n| Some(n.as_str()?.to_owned())).collect()
 }
 
 /// Names of all packages behind normal and build dependencies, at any distance.
