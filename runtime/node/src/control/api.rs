@@ -149,7 +149,6 @@ pub enum Request {
 /// The answer to a [`Request`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "one at a time, moved once into a line of JSON")]
 pub enum Response {
     /// Done, nothing more to tell.
     Done,
