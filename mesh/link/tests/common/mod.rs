@@ -23,6 +23,22 @@ pub fn item(topic: Topic, n: u32) -> Item {
     Item::new(topic, Digest::of(&n.to_be_bytes()))
 }
 
+/// The topics in turn.
+pub fn topic(n: u32) -> Topic {
+    match n % 4 {
+        0 => Topic::Ledger,
+        1 => Topic::Bundle,
+        2 => Topic::Board,
+        _ => Topic::Blob,
+    }
+}
+
+/// The content of an item depends on its number and length only.
+pub fn stone(n: u32, bytes: usize) -> (Item, Vec<u8>) {
+    let [.., low] = n.to_be_bytes();
+    (item(topic(n), n), vec![low; bytes])
+}
+
 /// A meet that has heard a peer's Hello, and has said its own.
 pub fn met(mode: Mode, limits: MeetLimits) -> Meet {
     let mut meet = Meet::new(mode, hello(1), limits);
