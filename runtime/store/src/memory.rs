@@ -4,7 +4,7 @@ use core::ops::Bound;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::op::{
-    Batch, CommitError, FullCause, Limits, Op, Priority, Read, ReadError, Table, Usage, Visitor,
+    Batch, CommitError, FullCause, Limits, Op, Priority, Read, ReadError, Table, Usage, Visitor, count,
 };
 
 /// Batches are buffered by [`MemoryDisk::commit`], become durable and visible by [`MemoryDisk::sync`], and are lost
@@ -93,7 +93,9 @@ impl MemoryDisk {
 
     fn apply(&mut self, batch: Batch, priority: Priority) -> Result<(), CommitError> {
         batch.iter().try_for_each(Op::check)?;
-        let after = self.usage_after(&batch);
+        let after = self.usage.after(&batch, |table, key| {
+            Ok::<_, CommitError>(self.value(table, key).map(|v| count(key.len().saturating_add(v.len()))))
+        })?;
         if !self.limits.allow(self.usage.bytes(), after.bytes(), priority) {
             return Err(CommitError::Full(FullCause::Limit));
         }
@@ -109,25 +111,6 @@ impl MemoryDisk {
         }
         self.usage = after;
         Ok(())
-    }
-
-    fn usage_after(&self, batch: &[Op]) -> Usage {
-        let mut usage = self.usage;
-        let mut touched: BTreeMap<(Table, &[u8]), Option<u64>> = BTreeMap::new();
-        for op in batch {
-            let (table, key) = (op.table(), op.key());
-            let before = touched
-                .get(&(table, key))
-                .copied()
-                .unwrap_or_else(|| self.value(table, key).map(|v| count(key.len().saturating_add(v.len()))));
-            let after = match op {
-                Op::Put { .. } => Some(count(op.bytes())),
-                Op::Delete { .. } => None,
-            };
-            usage.change(table, before, after);
-            touched.insert((table, key), after);
-        }
-        usage
     }
 
     fn value(&self, table: Table, key: &[u8]) -> Option<&Vec<u8>> {
@@ -174,9 +157,4 @@ impl Read for MemoryDisk {
         }
         Ok(())
     }
-}
-
-/// A length of something in memory always fits.
-fn count(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

@@ -3,6 +3,7 @@
 
 use core::fmt;
 use core::ops::ControlFlow;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 /// One key may have so many bytes.
@@ -13,7 +14,7 @@ pub const VALUE_BYTES_MAX: usize = 1 << 30;
 /// The tables of a store. Each is ordered by key, bytewise.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Table {
-    /// Facts about the node and the store itself. Keys that begin with a zero byte belong to the store.
+    /// Facts about the node itself.
     Meta,
     /// Contact cards, by node id.
     Cards,
@@ -144,11 +145,8 @@ impl Op {
     /// Refuses what no store takes, whatever room it has.
     ///
     /// # Errors
-    /// [`CommitError::Reserved`] and [`CommitError::TooLarge`].
+    /// [`CommitError::TooLarge`].
     pub fn check(&self) -> Result<(), CommitError> {
-        if self.table() == Table::Meta && self.key().first() == Some(&0) {
-            return Err(CommitError::Reserved);
-        }
         let value_bytes = match self {
             Self::Put { value, .. } => value.len(),
             Self::Delete { .. } => 0,
@@ -242,8 +240,31 @@ impl Usage {
         }
     }
 
+    /// The usage after a batch, where `entry` tells the bytes of an entry (key and value) as it is now.
+    pub(crate) fn after<E>(
+        mut self,
+        batch: &[Op],
+        mut entry: impl FnMut(Table, &[u8]) -> Result<Option<u64>, E>,
+    ) -> Result<Self, E> {
+        let mut touched: BTreeMap<(Table, &[u8]), Option<u64>> = BTreeMap::new();
+        for op in batch {
+            let (table, key) = (op.table(), op.key());
+            let before = match touched.get(&(table, key)) {
+                Some(bytes) => *bytes,
+                None => entry(table, key)?,
+            };
+            let after = match op {
+                Op::Put { .. } => Some(count(op.bytes())),
+                Op::Delete { .. } => None,
+            };
+            self.change(table, before, after);
+            touched.insert((table, key), after);
+        }
+        Ok(self)
+    }
+
     /// Accounts for one key whose entry (key and value bytes) went from `before` to `after`.
-    pub(crate) fn change(&mut self, table: Table, before: Option<u64>, after: Option<u64>) {
+    fn change(&mut self, table: Table, before: Option<u64>, after: Option<u64>) {
         let Some(slot) = self.slot(table) else { return };
         slot.entries = slot.entries.saturating_sub(u64::from(before.is_some()));
         slot.entries = slot.entries.saturating_add(u64::from(after.is_some()));
@@ -255,7 +276,10 @@ impl Usage {
     }
 }
 
-/// Why a batch was not committed. Nothing of it is there.
+/// Why a batch was not committed.
+///
+/// Nothing of it is there, with one exception: after [`CommitError::Io`] nobody can say what reached the disk, and all
+/// of it (never a part) may turn up after a restart. Submitting it again does no harm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CommitError {
     /// There is no room; the store works on and takes what makes it smaller.
@@ -270,9 +294,6 @@ pub enum CommitError {
     /// A key or a value is longer than a store takes.
     #[error("a key has more than {KEY_BYTES_MAX} bytes or a value more than {VALUE_BYTES_MAX}")]
     TooLarge,
-    /// A key of [`Table::Meta`] that begins with a zero byte.
-    #[error("a key of the table `meta` that begins with a zero byte is the store's own")]
-    Reserved,
     /// More waits to be written than the queue takes; try again after the next reply.
     #[error("the store cannot write as fast as it is asked to; hint: send less, or use a faster disk")]
     Busy,
@@ -376,4 +397,9 @@ pub trait Read {
             ControlFlow::Continue(())
         })
     }
+}
+
+/// A length of something in memory always fits.
+pub(crate) fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
