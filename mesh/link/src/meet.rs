@@ -53,7 +53,7 @@ pub enum MeetEvent {
         /// Why.
         reason: RefuseReason,
     },
-    /// The peer sends nothing more.
+    /// The peer sends nothing more: what was requested and is not here will not come.
     Bye,
 }
 

@@ -247,45 +247,55 @@ fn an_own_hello_that_a_peer_would_refuse_is_cut() {
     assert_eq!((heard.version, heard.card.len(), heard.boards.len(), heard.item_bytes_max), (1, 0, 64, 77));
 }
 
-/// Both nodes answer late and in any order, and the wire cuts frames anywhere.
-fn meet_in_disorder(a: &mut Node, b: &mut Node, dice: &mut Dice) {
-    let mut meets = [a.meet(Mode::Live), b.meet(Mode::Live)];
-    let mut nodes = [a, b];
-    let mut wires = [Vec::new(), Vec::new()];
-    let mut answers: [Vec<Answer>; 2] = [Vec::new(), Vec::new()];
-    let mut quiet = 0;
-    while quiet < 200 {
-        let side = dice.below(2);
-        quiet += 1;
+/// One end of a conversation whose bytes and answers linger.
+struct End<'a> {
+    node: &'a mut Node,
+    meet: Meet,
+    wire: Vec<u8>,
+    answers: Vec<Answer>,
+}
+
+impl<'a> End<'a> {
+    fn new(node: &'a mut Node) -> Self {
+        let meet = node.meet(Mode::Live);
+        Self { node, meet, wire: Vec::new(), answers: Vec::new() }
+    }
+
+    /// Does one thing, if there is such a thing to do.
+    fn act(&mut self, peer: &mut Self, dice: &mut Dice) -> bool {
         match dice.below(4) {
-            0 => {
-                if let Some(frame) = nodes[side].transmit(&mut meets[side]) {
-                    wires[side].extend(frame);
-                    quiet = 0;
-                }
-            }
+            0 => self.node.transmit(&mut self.meet).map(|frame| self.wire.extend(frame)).is_some(),
             1 => {
-                let cut = dice.below(wires[side].len() + 1);
-                let piece: Vec<u8> = wires[side].drain(..cut).collect();
-                meets[1 - side].handle_bytes(&piece).expect("both keep the protocol");
-                quiet = if cut > 0 { 0 } else { quiet };
+                let cut = dice.below(self.wire.len() + 1);
+                let piece: Vec<u8> = self.wire.drain(..cut).collect();
+                peer.meet.handle_bytes(&piece).expect("both keep the protocol");
+                cut > 0
             }
             2 => {
-                while let Some(event) = meets[side].poll_event() {
-                    answers[side].extend(nodes[side].handle(event));
-                    quiet = 0;
-                }
+                let event = self.meet.poll_event();
+                let any = event.is_some();
+                self.answers.extend(event.and_then(|event| self.node.handle(event)));
+                any
             }
+            _ if self.answers.is_empty() => false,
             _ => {
-                let n = answers[side].len();
-                if n > 0 {
-                    apply(&mut meets[side], answers[side].swap_remove(dice.below(n)));
-                    quiet = 0;
-                }
+                let answer = self.answers.swap_remove(dice.below(self.answers.len()));
+                apply(&mut self.meet, answer);
+                true
             }
         }
     }
-    assert!(meets[0].is_idle() && meets[1].is_idle(), "{meets:?}");
+}
+
+/// Both nodes answer late and in any order, and the wire cuts frames anywhere.
+fn meet_in_disorder(a: &mut Node, b: &mut Node, dice: &mut Dice) {
+    let (mut a, mut b) = (End::new(a), End::new(b));
+    let mut quiet = 0;
+    while quiet < 300 {
+        let acted = if dice.below(2) == 0 { a.act(&mut b, dice) } else { b.act(&mut a, dice) };
+        quiet = if acted { 0 } else { quiet + 1 };
+    }
+    assert!(a.meet.is_idle() && b.meet.is_idle(), "{:?}\n{:?}", a.meet, b.meet);
 }
 
 fn stones() -> impl Strategy<Value = Vec<(Item, Vec<u8>)>> {
