@@ -118,7 +118,7 @@ impl<'a> Author<'a> {
         let me = self.identity.node_id();
         let Promise { pay_id, amount, verifiers, hint_time } = *promise;
         let payer = Kid::of(&me);
-        if self.ledger.locks_under((payer, pay_id)).any(|lock| lock.author() == me) {
+        if self.ledger.own_locks_under((payer, pay_id)).next().is_some() {
             return Err(AuthorError::PaymentUsed(pay_id));
         }
         let available = self.ledger.available(&me, peer);
@@ -166,11 +166,13 @@ impl<'a> Author<'a> {
     /// States the result of a job to its payer: one for each payment.
     ///
     /// # Errors
-    /// [`AuthorError::AlreadyDelivered`].
+    /// [`AuthorError::AlreadyDelivered`], or [`Refusal::AlreadyForwarded`] if the ACCEPT would pay another.
     pub fn result(&mut self, payer: &NodeId, result: TaskResult) -> Result<VerifiedEntry, AuthorError> {
-        let me = self.identity.node_id();
-        if self.ledger.results(&result.pay_id).any(|other| other.author() == me) {
+        if self.ledger.has_run(&result.pay_id) {
             return Err(AuthorError::AlreadyDelivered(result.pay_id));
+        }
+        if self.ledger.is_passed_on((Kid::of(payer), result.pay_id)) {
+            return Err(Refusal::AlreadyForwarded.into());
         }
         self.sign(payer, &Record::Result(result))
     }

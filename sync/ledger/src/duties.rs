@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 
 use cairn_bundle::NodeId;
 
+use crate::entry::VerifiedEntry;
 use crate::fold::{LockStatus, LockView};
-use crate::ids::{Kid, LockId};
-use crate::ledger::Ledger;
+use crate::ids::{Kid, LockId, PayId};
+use crate::ledger::{Condition, Ledger};
 
 /// Why an honest node does not do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,9 +54,12 @@ pub enum Refusal {
     /// The next hop would be this node, the previous hop or the payer.
     #[error("the lock would go back to where it came from")]
     Loop,
-    /// The payment was seen on another edge.
-    #[error("the payment is known from another edge")]
-    PaymentElsewhere,
+    /// This node has passed the payment on before.
+    #[error("the payment was passed on before")]
+    AlreadyForwarded,
+    /// This node did the job itself.
+    #[error("the job was done here")]
+    AlreadyRun,
     /// What comes in does not cover what goes out and the fee.
     #[error("{amount_up} does not cover {amount_down} and the fee of {fee}")]
     TooLittle {
@@ -117,6 +121,19 @@ impl Ledger {
         Ok(lock)
     }
 
+    /// Duties T1 and T2: whether to do the job itself on the strength of a lock. A lock that was passed on pays
+    /// somebody else out of the same ACCEPT.
+    ///
+    /// # Errors
+    /// The [`Refusal`].
+    pub fn may_run(&self, lock: &LockId) -> Result<LockView, Refusal> {
+        let lock = self.may_act_on(lock)?;
+        if self.is_passed_on((lock.terms.payer, lock.terms.pay_id)) {
+            return Err(Refusal::AlreadyForwarded);
+        }
+        Ok(lock)
+    }
+
     /// Duty T2: whether to promise the next hop what the previous hop has promised here, under the same condition.
     ///
     /// # Errors
@@ -127,10 +144,13 @@ impl Ledger {
         if next == self.me() || next == up.debtor || Kid::of(&next) == up.terms.payer {
             return Err(Refusal::Loop);
         }
-        // One payment, one path: a second lock of the same payment would be freed by the same ACCEPT.
-        let mut others = self.locks_under((up.terms.payer, up.terms.pay_id));
-        if others.any(|other| other.id() != up.entry && self.addressee(other).is_some()) {
-            return Err(Refusal::PaymentElsewhere);
+        // One payment, one way on: the same ACCEPT would free both. That the payment came in twice is no
+        // danger, and refusing it would let anybody who knows the payment block it with a lock of one credit.
+        if self.own_locks_under((up.terms.payer, up.terms.pay_id)).next().is_some() {
+            return Err(Refusal::AlreadyForwarded);
+        }
+        if self.has_run(&up.terms.pay_id) {
+            return Err(Refusal::AlreadyRun);
         }
         let amount_up = up.terms.amount;
         if amount_down.checked_add(fee).is_none_or(|needed| needed > amount_up) {
@@ -149,11 +169,11 @@ impl Ledger {
     /// The [`Refusal`].
     pub fn may_release_up(&self, lock: &LockId) -> Result<LockView, Refusal> {
         let up = self.held_to_me(lock)?;
-        let downstream = self.locks_under((up.terms.payer, up.terms.pay_id));
-        let mut mine = downstream.filter(|down| down.author() == self.me());
-        let open =
-            mine.any(|down| self.lock_at(&down.id()).is_none_or(|down| down.status != LockStatus::Released));
-        if open { Err(Refusal::DownstreamOpen) } else { Ok(up) }
+        if self.is_passed_on((up.terms.payer, up.terms.pay_id)) {
+            Err(Refusal::DownstreamOpen)
+        } else {
+            Ok(up)
+        }
     }
 
     /// Duty T8: the locks to this node that should be released now, because their hint time and a grace
@@ -165,9 +185,27 @@ impl Ledger {
         let overdue = locks.filter(|lock| {
             let hint_time = lock.terms.hint_time;
             let past = hint_time != 0 && u64::from(hint_time) + u64::from(grace) < u64::from(now);
-            past && self.results(&lock.terms.pay_id).all(|result| result.author() != me)
+            past && !self.has_run(&lock.terms.pay_id)
         });
         overdue.filter(|lock| self.may_release_up(&lock.id).is_ok()).collect()
+    }
+
+    /// Whether this node has a lock under the condition that is not waived.
+    pub(crate) fn is_passed_on(&self, condition: Condition) -> bool {
+        self.own_locks_under(condition).any(|entry| {
+            let view = self.lock_at(&entry.id());
+            view.is_none_or(|view| view.status != LockStatus::Released)
+        })
+    }
+
+    pub(crate) fn own_locks_under(&self, condition: Condition) -> impl Iterator<Item = &VerifiedEntry> {
+        let me = self.me();
+        self.locks_under(condition).filter(move |lock| lock.author() == me)
+    }
+
+    pub(crate) fn has_run(&self, payment: &PayId) -> bool {
+        let me = self.me();
+        self.results(payment).any(|result| result.author() == me)
     }
 
     /// The lock if it is a promise to this node that is neither settled nor released.

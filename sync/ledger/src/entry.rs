@@ -314,3 +314,96 @@ pub(crate) fn core_of(author: &NodeId, place: &Place, rest: &[u8; 32]) -> [u8; C
 pub(crate) fn signed_bytes(core: &[u8; CORE_BYTES]) -> Vec<u8> {
     [&SIGNED_PREFIX[..], core].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn me() -> Identity {
+        Identity::from_seed(&[1; 32])
+    }
+
+    fn entry(kind: u8, body: &[u8]) -> Result<VerifiedEntry, EntryError> {
+        let stream = StreamId::public(&me().node_id());
+        let place = Place { stream, epoch: 0, seq: 7 };
+        VerifiedEntry::sign(&me(), &Draft { place, prev: Digest([3; 32]), time: 200_000_000, kind, body })
+    }
+
+    fn unknown() -> VerifiedEntry {
+        entry(200, &[0x82, 0x01, 0x42, 5, 6]).unwrap()
+    }
+
+    #[test]
+    fn both_forms_go_there_and_back() {
+        let entry = unknown();
+        assert_eq!(VerifiedEntry::decode(&entry.encode()), Ok(entry.clone()));
+        let session = Entry::decode_session(&entry.encode_session(), &entry.session_context());
+        assert_eq!(session.unwrap().verify(), Ok(entry.clone()));
+        assert_eq!(entry.record(), &Record::Unknown);
+        assert_eq!(CORE_BYTES, core_of(&entry.author(), &entry.place(), &entry.half().0).len());
+    }
+
+    #[test]
+    fn no_changed_byte_and_no_other_length_passes() {
+        let bytes = unknown().encode();
+        for at in 0..bytes.len() {
+            assert!(VerifiedEntry::decode(&bytes[..at]).is_err(), "cut at {at}");
+            for change in [1, 0x20, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] ^= change;
+                assert!(VerifiedEntry::decode(&changed).is_err(), "byte {at} ^ {change:x}");
+            }
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(Entry::decode(&longer), Err(EntryError::NotCanonical));
+    }
+
+    #[test]
+    fn the_session_form_holds_in_its_own_session_only() {
+        let entry = unknown();
+        let context = entry.session_context();
+        let others = [
+            SessionContext { author: Identity::from_seed(&[2; 32]).node_id(), ..context },
+            SessionContext { stream: StreamId([0; 16]), ..context },
+            SessionContext { epoch: 1, ..context },
+            SessionContext { prev: Digest([0; 32]), ..context },
+        ];
+        for other in others {
+            let decoded = Entry::decode_session(&entry.encode_session(), &other).unwrap();
+            assert_eq!(decoded.verify(), Err(EntryError::Signature));
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_largest_size_passes_and_one_byte_more_does_not() {
+        let body_of = |filler: usize| Writer::array(1).bytes(&alloc::vec![7; filler]).finish();
+        let room = ENTRY_BYTES_MAX - entry(200, &body_of(256)).unwrap().encode().len();
+        let largest = entry(200, &body_of(256 + room)).unwrap().encode();
+        assert_eq!(largest.len(), ENTRY_BYTES_MAX);
+        assert!(VerifiedEntry::decode(&largest).is_ok());
+        assert_eq!(entry(200, &body_of(257 + room)), Err(EntryError::TooLarge));
+        assert_eq!(Entry::decode(&[0x80; ENTRY_BYTES_MAX + 1]), Err(EntryError::TooLarge));
+    }
+
+    #[test]
+    fn what_is_not_an_entry_is_refused_with_the_reason() {
+        assert_eq!(Entry::decode(&[]), Err(EntryError::NotCanonical));
+        assert_eq!(Entry::decode(&[0x80]), Err(EntryError::Shape));
+        assert_eq!(entry(200, &[0x18, 0x01]), Err(EntryError::NotCanonical));
+        assert_eq!(entry(200, &[0x01]), Err(EntryError::Body));
+        assert_eq!(entry(crate::kind::PAY, &[0x80]), Err(EntryError::Body));
+        let bytes = unknown().encode();
+        let mut weak = bytes.clone();
+        weak[5..37].fill(0);
+        assert_eq!(Entry::decode(&weak), Err(EntryError::Author));
+    }
+
+    #[test]
+    fn the_first_entry_of_a_stream_has_no_predecessor() {
+        let stream = StreamId::public(&me().node_id());
+        let place = Place { stream, epoch: 0, seq: 0 };
+        let draft = Draft { place, prev: Digest([3; 32]), time: 0, kind: 200, body: &[0x80] };
+        assert_eq!(VerifiedEntry::sign(&me(), &draft), Err(EntryError::Start));
+        assert!(VerifiedEntry::sign(&me(), &Draft { prev: NO_PREV, ..draft }).is_ok());
+    }
+}

@@ -142,3 +142,61 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], EquivError> {
     *bytes = rest;
     Ok(*first)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Draft;
+    use cairn_bundle::{Digest, Identity};
+
+    fn me() -> Identity {
+        Identity::from_seed(&[1; 32])
+    }
+
+    fn entry(seq: u32, time: u32) -> VerifiedEntry {
+        let place = Place { stream: StreamId::public(&me().node_id()), epoch: 0, seq };
+        let draft = Draft { place, prev: Digest([3; 32]), time, kind: 200, body: &[0x80] };
+        VerifiedEntry::sign(&me(), &draft).unwrap()
+    }
+
+    #[test]
+    fn two_entries_for_one_place_make_a_proof_of_the_size_of_the_design() {
+        let proof = EquivProof::of(&entry(1, 5), &entry(1, 6)).unwrap();
+        assert_eq!(EquivProof::of(&entry(1, 6), &entry(1, 5)), Some(proof.clone()));
+        assert_eq!(proof.encode().len(), 223);
+        assert_eq!(proof.encode_with_key().len(), 247);
+        assert_eq!(EquivProof::verify(&proof.encode(), &me().node_id()), Ok(proof.clone()));
+        assert_eq!(EquivProof::verify(&proof.encode_with_key(), &me().node_id()), Ok(proof.clone()));
+        assert_eq!(EquivProof::verify_alone(&proof.encode_with_key()), Ok(proof));
+    }
+
+    #[test]
+    fn nothing_is_proven_against_one_who_signed_once_for_each_place() {
+        assert_eq!(EquivProof::of(&entry(1, 5), &entry(1, 5)), None);
+        assert_eq!(EquivProof::of(&entry(1, 5), &entry(2, 6)), None);
+        let (one, two) = (entry(1, 5), entry(2, 6));
+        let author = me().node_id();
+        let twice = EquivProof { author, place: one.place(), halves: [one.half(), one.half()] };
+        assert_eq!(EquivProof::verify(&twice.encode(), &author), Err(EquivError::Halves));
+        let mut halves = [one.half(), two.half()];
+        halves.sort_unstable();
+        let mixed = EquivProof { author, place: one.place(), halves };
+        assert_eq!(EquivProof::verify(&mixed.encode(), &author), Err(EquivError::Signature));
+    }
+
+    #[test]
+    fn no_changed_byte_passes() {
+        let proof = EquivProof::of(&entry(1, 5), &entry(1, 6)).unwrap();
+        for bytes in [proof.encode(), proof.encode_with_key()] {
+            for at in 0..bytes.len() {
+                assert!(EquivProof::verify(&bytes[..at], &me().node_id()).is_err());
+                let mut changed = bytes.clone();
+                changed[at] ^= 0x41;
+                assert!(EquivProof::verify(&changed, &me().node_id()).is_err(), "byte {at}");
+            }
+        }
+        let other = Identity::from_seed(&[2; 32]).node_id();
+        assert_eq!(EquivProof::verify(&proof.encode(), &other), Err(EquivError::OtherKey));
+        assert_eq!(EquivProof::verify_alone(&proof.encode()), Err(EquivError::Shape));
+    }
+}

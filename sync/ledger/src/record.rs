@@ -338,3 +338,101 @@ fn read_locks(reader: &mut Reader<'_>) -> Result<Vec<LockId>, WrongShape> {
     }
     (0..count).map(|_| reader.bytes().map(LockId)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Draft, Place, VerifiedEntry};
+    use crate::ids::StreamId;
+    use cairn_bundle::Identity;
+
+    fn lock_ids(count: u8) -> Vec<LockId> {
+        (0..count).map(|byte| LockId([byte; 16])).collect()
+    }
+
+    fn result(trace: Option<Digest>) -> Record {
+        let (pay_id, output) = (PayId([1; 16]), Digest([2; 32]));
+        let (fuel, energy_mj, wall_ms) = (90_000_000, 70_000, 120_000);
+        Record::Result(TaskResult { pay_id, output, fuel, energy_mj, wall_ms, tier: 2, trace })
+    }
+
+    /// The sizes that the design gives: name, record, session bytes, standalone bytes.
+    fn table() -> Vec<(&'static str, Record, usize, usize)> {
+        let amount = 1_000_000;
+        let (pay_id, bytes8) = (PayId([1; 16]), [3; 8]);
+        let line = Line { limit: amount, hold_max: amount, unit: 1, charter: bytes8, flags: 0 };
+        let lock = Lock { pay_id, amount, payer: Kid(bytes8), verifiers: bytes8, hint_time: 200_000_000 };
+        let contract = Contract {
+            job: Digest([4; 32]),
+            price: amount,
+            tier: 2,
+            hint_deadline: 200_000_000,
+            verifiers: bytes8,
+            guarantor: Kid(bytes8),
+        };
+        let accept = Accept { pay_id, result: [5; 16], amount, code: 0 };
+        let pay = |settles| Record::Pay(Pay { cum: amount, ack_seq: 300, settles });
+        let release = |locks| Record::Release(Release { locks, ack_seq: 300 });
+        alloc::vec![
+            ("LINE", Record::Line(line), 98, 184),
+            ("PAY", pay(lock_ids(0)), 86, 172),
+            ("PAY + 1", pay(lock_ids(1)), 103, 189),
+            ("LOCK", Record::Lock(lock), 123, 209),
+            ("RELEASE 1", release(lock_ids(1)), 98, 184),
+            ("RELEASE 4", release(lock_ids(4)), 149, 235),
+            ("CONTRACT", Record::Contract(contract), 140, 226),
+            ("RESULT", result(None), 145, 231),
+            ("RESULT + trace", result(Some(Digest([6; 32]))), 178, 264),
+            ("ACCEPT", Record::Accept(accept), 117, 203),
+        ]
+    }
+
+    #[test]
+    fn every_record_goes_there_and_back_in_the_size_of_the_design() {
+        let me = Identity::from_seed(&[1; 32]);
+        let stream = StreamId::edge(&me.node_id(), &Identity::from_seed(&[2; 32]).node_id());
+        let place = Place { stream, epoch: 0, seq: 300 };
+        for (name, record, session, standalone) in table() {
+            let (kind, body) = record.encode().unwrap();
+            assert_eq!(Record::decode(kind, &body), Ok(record), "{name}");
+            let draft = Draft { place, prev: Digest([9; 32]), time: 200_000_000, kind, body: &body };
+            let entry = VerifiedEntry::sign(&me, &draft).unwrap();
+            assert_eq!(entry.encode_session().len(), session, "{name}");
+            assert_eq!(entry.encode().len(), standalone, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_body_with_a_field_more_or_less_is_refused() {
+        for (name, record, ..) in table() {
+            let (kind, body) = record.encode().unwrap();
+            let mut more = body.clone();
+            more[0] += 1;
+            more.push(0);
+            assert_eq!(Record::decode(kind, &more), Err(WrongShape), "{name}");
+            let mut less = body.clone();
+            less[0] -= 1;
+            assert_eq!(Record::decode(kind, &less), Err(WrongShape), "{name}");
+            assert_eq!(Record::decode(kind, &[0x80]), Err(WrongShape), "{name}");
+            assert_eq!(Record::decode(kind, &[0x00]), Err(WrongShape), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_lock_too_many_is_refused() {
+        let release =
+            |count| Record::Release(Release { locks: lock_ids(count), ack_seq: 0 }).encode().unwrap();
+        let (kind, body) = release(16);
+        assert!(Record::decode(kind, &body).is_ok());
+        let (kind, body) = release(17);
+        assert_eq!(Record::decode(kind, &body), Err(WrongShape));
+    }
+
+    #[test]
+    fn a_lock_with_another_condition_is_kept_but_not_interpreted() {
+        let hash_lock = Writer::array(4).bytes(&[1; 32]).uint(5_u8).uint(1_u8).uint(0_u8).finish();
+        assert_eq!(Record::decode(kind::LOCK, &hash_lock), Ok(Record::Unknown));
+        assert_eq!(Record::Unknown.encode(), None);
+        assert_eq!(Record::decode(200, &[0x80]), Ok(Record::Unknown));
+    }
+}
