@@ -123,6 +123,8 @@ impl From<io::Error> for Fault {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full,
             // The file is shorter than its own header says.
             ErrorKind::UnexpectedEof => Self::Corrupt("the file is cut short".into()),
+            // redb says so of a file that does not begin as its own.
+            ErrorKind::InvalidData => Self::Corrupt(error.to_string()),
             kind => Self::Io(kind),
         }
     }

@@ -30,6 +30,8 @@ mod medium;
 mod memory;
 mod op;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use check::CheckReport;

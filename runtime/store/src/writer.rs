@@ -265,20 +265,19 @@ impl Writer {
         let mut result = self.try_alone(pending);
         let frees = pending.priority == Priority::High
             || pending.batch.iter().all(|op| matches!(op, Op::Delete { .. }));
-        if result == Err(Fault::Full) {
-            let released = frees && self.shared.medium.release_ballast();
+        if result == Err(Fault::Full) && frees && self.shared.medium.release_ballast() {
             self.reopen();
-            self.full = Some(FullMark {
-                room: self.shared.medium.room(),
-                bytes: self.shared.usage().bytes(),
-                ballast_gone: frees,
-            });
-            if released {
-                result = self.try_alone(pending);
-            }
+            result = self.try_alone(pending);
         }
-        if result.is_err() {
+        if let Err(fault) = &result {
             self.reopen();
+            if *fault == Fault::Full {
+                self.full = Some(FullMark {
+                    room: self.shared.medium.room(),
+                    bytes: self.shared.usage().bytes(),
+                    ballast_gone: frees,
+                });
+            }
         }
         result
     }
