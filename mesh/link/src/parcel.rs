@@ -280,11 +280,11 @@ mod tests {
         let mut meet = Meet::new(Mode::Carried, hello(), MeetLimits::default());
         let good = Item::new(Topic::Blob, Digest([1; 32]));
         let bad = Item::new(Topic::Blob, Digest([2; 32]));
-        meet.offer(bad, 100_000);
+        meet.offer(bad, 200_000);
         meet.offer(good, 100_000);
         let mut parcels = Vec::new();
         let mut read = |item, offset, len: u64| {
-            (item == good || offset == 0)
+            (item == good || offset != 65_536)
                 .then(|| vec![3; usize::try_from(len).expect("a chunk fits into memory")])
         };
         pump_carried(&mut meet, &mut read, &mut |parcel| parcels.push(parcel));

@@ -168,6 +168,32 @@ fn partial_bytes_max_bounds_what_is_held_by_announced_length() {
 }
 
 #[test]
+fn a_partial_item_that_is_dropped_makes_room() {
+    let blobs = blobs(4);
+    let limits = MeetLimits { partial_bytes_max: 100, ..limits() };
+    let mut meet = waiting(&blobs, limits);
+    let first = |n: usize| encode_chunk(blobs[n], 100, 0, &[0]);
+    meet.handle_bytes(&first(0)).unwrap();
+    meet.refused(blobs[0], RefuseReason::Full);
+    meet.handle_bytes(&first(1)).unwrap();
+    meet.accepted(blobs[1]);
+    meet.handle_bytes(&first(2)).unwrap();
+    meet.handle_bytes(&refuse(blobs[2], RefuseReason::Gone)).unwrap();
+    meet.handle_bytes(&first(3)).unwrap();
+    assert_eq!(meet.counters().full, 0);
+}
+
+#[test]
+fn an_item_accepted_after_all_is_acknowledged_and_not_refused() {
+    let blobs = blobs(1);
+    let mut meet = met(Mode::Live, limits());
+    meet.refused(blobs[0], RefuseReason::Full);
+    meet.accepted(blobs[0]);
+    let ack = Frame::Ack { topic: Topic::Blob, ids: Ids::new(&ids(&blobs)) }.encode();
+    assert_eq!(frames(&mut meet), [ack]);
+}
+
+#[test]
 fn refusals_max_bounds_the_answers_to_a_flood_of_wants() {
     let all = blobs(2_000);
     let mut meet = met(Mode::Live, MeetLimits { refusals_max: 300, ..limits() });
