@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(entry(200, &[0x01]), Err(EntryError::Body));
         assert_eq!(entry(crate::kind::PAY, &[0x80]), Err(EntryError::Body));
         let bytes = unknown().encode();
-        let mut weak = bytes.clone();
+        let mut weak = bytes;
         weak[5..37].fill(0);
         assert_eq!(Entry::decode(&weak), Err(EntryError::Author));
     }
