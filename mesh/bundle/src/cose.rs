@@ -21,6 +21,8 @@ pub(crate) const BIB_NUMBER: u64 = 2;
 pub(crate) const BCB_NUMBER: u64 = 3;
 /// How many bytes of the recipient's key tell it which of its keys was used.
 pub(crate) const KID_BYTES: usize = 8;
+/// Every content key encrypts exactly one payload, so its nonce need not vary.
+pub(crate) const IV: [u8; 12] = [0; 12];
 
 /// Security context id of COSE.
 const CONTEXT_COSE: u64 = 3;
@@ -39,42 +41,37 @@ const PROTECTED_CHACHA: [u8; 4] = [0xa1, 0x01, 0x18, 0x18];
 const PROTECTED_ECDH: [u8; 4] = [0xa1, 0x01, 0x38, 0x19];
 const ALGORITHM_CHACHA: u64 = 24;
 const KEY_BITS: u64 = 256;
-/// Every content key encrypts exactly one block, so its nonce need not vary.
-pub(crate) const IV: [u8; 12] = [0; 12];
+/// `{1: 3, 3: 3, -2: 1}`: payload and confidentiality block whole, and this block's metadata.
+/// The primary block is what is signed.
+const SCOPE_SIGNED: [u8; 7] = [0xa3, 0x01, 0x03, 0x03, 0x03, 0x21, 0x01];
+/// `{0: 1, -1: 1, -2: 1}`: the primary block, and the metadata of payload and this block.
+const SCOPE_SEALED: [u8; 7] = [0xa3, 0x00, 0x01, 0x20, 0x01, 0x21, 0x01];
 
-/// `{0: 1, -1: 1, -2: 1}`: the primary block, and the metadata of target and security block.
-fn put_scope(out: &mut Vec<u8>) {
-    out.put_map(3);
-    out.put_uint(0);
-    out.put_uint(1);
-    out.put_nint(0);
-    out.put_uint(1);
-    out.put_nint(1);
-    out.put_uint(1);
-}
-
-/// The data outside of the COSE message that is authenticated with it.
-fn external_aad(source: &Eid, primary: &[u8], target: &Block, security: &Block, extra: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    source.write(&mut out);
-    put_scope(&mut out);
-    out.raw(primary);
-    target.write_metadata(&mut out);
-    security.write_metadata(&mut out);
-    out.put_bytes(extra);
-    out
-}
-
-/// What all abstract security blocks of the profile begin with.
-fn put_asb_head(out: &mut Vec<u8>, targets: &[u64], source: &Eid) {
-    out.put_array(if targets.len() == 1 { 1 } else { 2 });
-    targets.iter().for_each(|target| out.put_uint(*target));
+/// What the abstract security blocks of the profile begin with; both have one target.
+fn put_asb_head(out: &mut Vec<u8>, target: u64, source: &Eid) {
+    out.put_array(1);
+    out.put_uint(target);
     out.put_uint(CONTEXT_COSE);
     out.put_uint(PARAMETERS_PRESENT);
     source.write(out);
 }
 
-/// The integrity block's data: one COSE_Sign1 over the payload.
+fn put_scope_parameter(out: &mut Vec<u8>, scope: &[u8]) {
+    out.put_array(2);
+    out.put_uint(PARAMETER_AAD_SCOPE);
+    out.raw(scope);
+}
+
+/// The one result for the one target: a message without its content, as a byte string.
+fn put_result(out: &mut Vec<u8>, id: u64, message: &[u8]) {
+    out.put_array(1);
+    out.put_array(1);
+    out.put_array(2);
+    out.put_uint(id);
+    out.put_bytes(message);
+}
+
+/// The integrity block's data: one COSE_Sign1 over the primary block.
 pub(crate) fn integrity_asb(source: &Eid, signature: &Signature) -> Vec<u8> {
     let mut message = Vec::new();
     message.put_array(4);
@@ -84,12 +81,9 @@ pub(crate) fn integrity_asb(source: &Eid, signature: &Signature) -> Vec<u8> {
     message.put_bytes(signature);
 
     let mut out = Vec::new();
-    put_asb_head(&mut out, &[PAYLOAD_NUMBER], source);
+    put_asb_head(&mut out, 0, source);
     out.put_array(1);
-    out.put_array(2);
-    out.put_uint(PARAMETER_AAD_SCOPE);
-    put_scope(&mut out);
-    out.put_array(1);
+    put_scope_parameter(&mut out, &SCOPE_SIGNED);
     put_result(&mut out, RESULT_SIGN1, &message);
     out
 }
@@ -100,24 +94,31 @@ pub(crate) fn read_integrity_asb(source: &Eid, data: &[u8]) -> Option<Signature>
     (integrity_asb(source, &signature) == data).then_some(signature)
 }
 
-/// The bytes that are signed: `Sig_structure` of RFC 9052.
-pub(crate) fn to_be_signed(source: &Eid, primary: &[u8], bib: &Block, payload: &Block) -> Zeroizing<Vec<u8>> {
-    let aad = external_aad(source, primary, payload, bib, &[]);
-    let mut out = Zeroizing::new(Vec::with_capacity(aad.len() + payload.data.len() + 64));
+/// The bytes that are signed: `Sig_structure` of RFC 9052. Both blocks are as they travel.
+pub(crate) fn to_be_signed(
+    source: &Eid,
+    primary: &[u8],
+    bib: &Block,
+    bcb: &Block,
+    payload: &Block,
+) -> Vec<u8> {
+    let mut aad = Vec::with_capacity(payload.data.len() + bcb.data.len() + 256);
+    source.write(&mut aad);
+    aad.raw(&SCOPE_SIGNED);
+    for covered in [payload, bcb] {
+        covered.write_metadata(&mut aad);
+        aad.put_bytes(&covered.data);
+    }
+    bib.write_metadata(&mut aad);
+    aad.put_bytes(&[]);
+
+    let mut out = Vec::with_capacity(aad.len() + primary.len() + 64);
     out.put_array(4);
     out.put_text("Signature1");
     out.put_bytes(&PROTECTED_EDDSA);
     out.put_bytes(&aad);
-    out.put_bytes(&payload.data);
+    out.put_bytes(primary);
     out
-}
-
-/// One result for one target: the message, detached from its content, as a byte string.
-fn put_result(out: &mut Vec<u8>, id: u64, message: &[u8]) {
-    out.put_array(1);
-    out.put_array(2);
-    out.put_uint(id);
-    out.put_bytes(message);
 }
 
 /// Which key a bundle was sealed to, and with what.
@@ -154,44 +155,30 @@ impl Recipient {
     }
 }
 
-/// The confidentiality block's data: one COSE_Encrypt for the payload, one for the signature.
+/// The confidentiality block's data: one COSE_Encrypt for the payload.
 pub(crate) fn confidentiality_asb(source: &Eid, recipient: &Recipient) -> Vec<u8> {
-    let targets = [PAYLOAD_NUMBER, BIB_NUMBER];
+    let mut message = Vec::new();
+    message.put_array(4);
+    message.put_bytes(&PROTECTED_CHACHA);
+    message.put_map(1);
+    message.put_uint(5);
+    message.put_bytes(&IV);
+    message.put_null();
+    message.put_array(1);
+    message.put_array(3);
+    message.put_bytes(&PROTECTED_ECDH);
+    message.put_map(0);
+    message.put_bytes(&[]);
+
     let mut out = Vec::new();
-    put_asb_head(&mut out, &targets, source);
+    put_asb_head(&mut out, PAYLOAD_NUMBER, source);
     out.put_array(2);
     out.put_array(2);
     out.put_uint(PARAMETER_ADDITIONAL_PROTECTED);
     out.put_bytes(&recipient.encode());
-    out.put_array(2);
-    out.put_uint(PARAMETER_AAD_SCOPE);
-    put_scope(&mut out);
-    out.put_array(2);
-    for target in targets {
-        let mut message = Vec::new();
-        message.put_array(4);
-        message.put_bytes(&PROTECTED_CHACHA);
-        message.put_map(1);
-        message.put_uint(5);
-        message.put_bytes(&IV);
-        message.put_null();
-        message.put_array(1);
-        message.put_array(3);
-        message.put_bytes(&PROTECTED_ECDH);
-        message.put_map(1);
-        message.put_nint(19);
-        message.put_bytes(&salt(target));
-        message.put_bytes(&[]);
-        put_result(&mut out, RESULT_ENCRYPT, &message);
-    }
+    put_scope_parameter(&mut out, &SCOPE_SEALED);
+    put_result(&mut out, RESULT_ENCRYPT, &message);
     out
-}
-
-/// The salt that gives each target its own key although all share one ephemeral key.
-fn salt(target: u64) -> Vec<u8> {
-    let mut salt = Vec::new();
-    salt.put_uint(target);
-    salt
 }
 
 /// The recipient in a confidentiality block's data, if the rest is exactly the profile's.
@@ -224,24 +211,27 @@ pub(crate) fn encryption_aad(
     source: &Eid,
     primary: &[u8],
     bcb: &Block,
-    target: &Block,
+    payload: &Block,
     recipient: &Recipient,
 ) -> Vec<u8> {
+    let mut aad = Vec::new();
+    source.write(&mut aad);
+    aad.raw(&SCOPE_SEALED);
+    aad.raw(primary);
+    payload.write_metadata(&mut aad);
+    bcb.write_metadata(&mut aad);
+    aad.put_bytes(&recipient.encode());
+
     let mut out = Vec::new();
     out.put_array(3);
     out.put_text("Encrypt");
     out.put_bytes(&PROTECTED_CHACHA);
-    out.put_bytes(&external_aad(source, primary, target, bcb, &recipient.encode()));
+    out.put_bytes(&aad);
     out
 }
 
-/// The key for one target: HKDF-512 with `COSE_KDF_Context` of RFC 9053.
-pub(crate) fn content_key(
-    shared: &[u8; 32],
-    source: &Eid,
-    recipient: &Recipient,
-    target: u64,
-) -> Zeroizing<[u8; 32]> {
+/// The key for the payload: HKDF-512 with `COSE_KDF_Context` of RFC 9053.
+pub(crate) fn content_key(shared: &[u8; 32], source: &Eid, recipient: &Recipient) -> Zeroizing<[u8; 32]> {
     let mut other = Vec::new();
     other.put_text("BPSec");
     source.write(&mut other);
@@ -262,7 +252,7 @@ pub(crate) fn content_key(
     context.put_bytes(&other);
 
     let mut key = Zeroizing::new([0; 32]);
-    Hkdf::<Sha512>::new(Some(&salt(target)), shared)
+    Hkdf::<Sha512>::new(None, shared)
         .expand(&context, key.as_mut_slice())
         .expect("32 bytes are within what HKDF can give");
     key

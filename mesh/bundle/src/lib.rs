@@ -1,4 +1,58 @@
 //! Identities, cards and BPv7 bundles, signed and sealed.
+//!
+//! A [`Bundle`] is what travels: RFC 9171, read from bytes that nobody vouches for and written in
+//! one deterministic form. [`seal()`] makes one that only its recipient can read and that everybody
+//! can check; [`open()`] gives its contents together with the node that signed them. A [`Card`] is
+//! how two nodes learn each other's keys.
+//!
+//! ```
+//! use cairn_bundle::{Bundle, CreationTimestamp, Draft, Eid, Identity, Limits, open, seal};
+//! # use core::convert::Infallible;
+//! # struct Dice(u8);
+//! # impl rand_core::TryRng for Dice {
+//! #     type Error = Infallible;
+//! #     fn try_next_u32(&mut self) -> Result<u32, Infallible> { Ok(4) }
+//! #     fn try_next_u64(&mut self) -> Result<u64, Infallible> { Ok(4) }
+//! #     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> { Ok(out.fill(self.0)) }
+//! # }
+//! # impl rand_core::TryCryptoRng for Dice {}
+//! # let mut rng = Dice(4);
+//! let [alice, bob] = [1, 2].map(|seed| Identity::from_seed(&[seed; 32]));
+//! let draft = Draft {
+//!     destination: Eid::node(&bob.node_id(), "inbox")?,
+//!     source_service: "chat",
+//!     creation: CreationTimestamp { time_ms: 0, seq: 1 }, // no clock, so the age counts
+//!     age_ms: Some(0),
+//!     lifetime_ms: 7 * 86_400_000,
+//!     hop_limit: 16,
+//!     payload: b"Bridge is out, take the ridge.",
+//! };
+//! // Bob's sealing key comes from his card.
+//! let bundle = seal(&draft, &alice, &bob.sealing_key(), &mut rng)?;
+//!
+//! // Whoever carries it brings hop count and age up to date, and can read nothing.
+//! let carrier = Eid::node(&Identity::from_seed(&[3; 32]).node_id(), "")?;
+//! let bytes = bundle.forwarded_by(&carrier, 3_600_000)?.encode();
+//!
+//! let arrived = Bundle::decode(&bytes, &Limits::default())?;
+//! assert_eq!(arrived.content_id(), bundle.content_id());
+//! let opened = open(&arrived, &bob)?;
+//! assert_eq!(opened.source, alice.node_id());
+//! assert_eq!(opened.payload, draft.payload);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it does not do
+//! - It remembers nothing: a bundle opens as often as it is presented. Whoever delivers it keeps
+//!   [`Opened::id`] and refuses the second one.
+//! - It puts no fragments together, makes none, and its own bundles forbid it. A fragment is read
+//!   and carried; [`BundleId`] tells it from its siblings.
+//! - It knows the security contexts of RFC 9173 by their targets only: such bundles are carried, not
+//!   verified and not opened.
+//! - It has no prekeys yet: who steals an identity opens the mail that was sealed to it before.
+//! - It opens no file or socket, reads no clock and draws no randomness of its own.
+//!
+//! No input makes it panic, and it allocates no more than a few times the size of its input.
 #![no_std]
 
 extern crate alloc;
@@ -26,4 +80,6 @@ pub use digest::{Digest, DigestError};
 pub use eid::{DtnEid, EID_BYTES_MAX, Eid, EidError, IpnEid};
 pub use identity::{BadSignature, Identity, NodeId, NodeIdError, SealingKey, Signature, verify};
 pub use primary::{BundleFlags, CreationTimestamp, Fragment, Primary};
-pub use seal::{Draft, OpenError, Opened, PAYLOAD_BYTES_MAX, SealError, open, plain, seal, seal_unpadded};
+pub use seal::{
+    Draft, OpenError, Opened, PAYLOAD_BYTES_MAX, SealError, open, plain, seal, seal_unpadded, verify_source,
+};

@@ -57,7 +57,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(bucket(257), 264);
+        assert_eq!(bucket(257), 272);
         assert_eq!(bucket(1000), 1024);
     }
 

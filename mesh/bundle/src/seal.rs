@@ -107,12 +107,12 @@ pub enum OpenError {
     /// It was sealed to a key that this node does not have.
     #[error("the bundle is sealed to a key that this node does not have")]
     OtherKey,
-    /// It was damaged or forged.
+    /// It was damaged, or it is not signed by the node that its source names.
+    #[error("the signature of the bundle does not hold")]
+    Signature,
+    /// Its source signed something that does not decrypt.
     #[error("the bundle does not decrypt")]
     Decrypt,
-    /// The signature is not of the node that the source names.
-    #[error("the bundle is not signed by its source")]
-    Signature,
     /// The sender did not mark where the payload ends.
     #[error("the payload of the bundle has no end mark")]
     Padding,
@@ -195,38 +195,58 @@ fn seal_with(
         return Err(SealError::Destination);
     }
     let primary = primary_of(draft, me)?;
-    let header = primary.encode();
-    let source = node_eid(&me.node_id());
-
-    let mut payload = Block::new(BlockKind::Payload, PAYLOAD_NUMBER, CrcType::None, Vec::new());
-    payload.data = core::mem::take(&mut *pad(draft.payload, buckets));
-    let mut bib = Block::new(BlockKind::Integrity, BIB_NUMBER, CrcType::None, Vec::new());
-    let signed = cose::to_be_signed(&source, &header, &bib, &payload);
-    bib.data = cose::integrity_asb(&source, &me.sign(&signed));
-
-    let ephemeral = ephemeral_secret(me, &signed, rng);
-    let to = Recipient::new(recipient, PublicKey::from(&ephemeral).to_bytes());
-    let shared = agree(&ephemeral, recipient.0).ok_or(SealError::WeakKey)?;
-    let mut bcb = Block::new(BlockKind::Confidentiality, BCB_NUMBER, CrcType::None, Vec::new());
-    bcb.flags = BlockFlags::REPLICATE;
-    bcb.data = cose::confidentiality_asb(&source, &to);
-    for target in [&mut payload, &mut bib] {
-        let key = cose::content_key(&shared, &source, &to, target.number);
-        let aad = cose::encryption_aad(&source, &header, &bcb, target, &to);
-        let sealed = cipher(&key)
-            .encrypt(&Nonce::from(cose::IV), Payload { msg: &target.data, aad: &aad })
-            .map_err(|_| SealError::TooLarge { bytes: draft.payload.len() })?;
-        target.data.zeroize();
-        target.data = sealed;
-    }
-
-    let mut blocks = alloc::vec![bcb, bib];
+    let padded = pad(draft.payload, buckets);
+    let mut blocks = secure(&primary, &me.node_id(), me, &padded, recipient, rng)?;
+    // The payload stays last.
+    let payload = blocks.pop();
     blocks.extend(transit_blocks(draft));
-    blocks.push(payload);
+    blocks.extend(payload);
     Ok(Bundle::new(primary, blocks)?)
 }
 
-/// Opens a bundle for this node: decrypts it and proves who signed it.
+/// Encrypts the padded payload in the name of `author` and signs everything with `me`:
+/// integrity block, confidentiality block, payload.
+fn secure(
+    primary: &Primary,
+    author: &NodeId,
+    me: &Identity,
+    padded: &[u8],
+    recipient: &SealingKey,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Block>, SealError> {
+    let source = node_eid(author);
+    let header = primary.encode();
+    let ephemeral = ephemeral_secret(me, &[&header, padded], rng);
+    let shared = agree(&ephemeral, recipient.0).ok_or(SealError::WeakKey)?;
+    let to = Recipient::new(recipient, PublicKey::from(&ephemeral).to_bytes());
+
+    let mut bcb = Block::new(BlockKind::Confidentiality, BCB_NUMBER, CrcType::None, Vec::new());
+    bcb.flags = BlockFlags::REPLICATE;
+    bcb.data = cose::confidentiality_asb(&source, &to);
+    let mut payload = Block::new(BlockKind::Payload, PAYLOAD_NUMBER, CrcType::None, Vec::new());
+    let aad = cose::encryption_aad(&source, &header, &bcb, &payload, &to);
+    payload.data = cipher(&cose::content_key(&shared, &source, &to))
+        .encrypt(&Nonce::from(cose::IV), Payload { msg: padded, aad: &aad })
+        .map_err(|_| SealError::TooLarge { bytes: padded.len() })?;
+
+    let mut bib = Block::new(BlockKind::Integrity, BIB_NUMBER, CrcType::None, Vec::new());
+    let signed = cose::to_be_signed(&source, &header, &bib, &bcb, &payload);
+    bib.data = cose::integrity_asb(&source, &me.sign(&signed));
+    Ok(alloc::vec![bib, bcb, payload])
+}
+
+/// Proves, without any key, which node sealed the bundle.
+///
+/// The signature is over the bundle as it travels, so everybody on the way can check it before
+/// storing a byte. It does not say that the contents can be decrypted.
+///
+/// # Errors
+/// If the bundle is not secured exactly as [`seal`] does it, or damaged, or forged.
+pub fn verify_source(bundle: &Bundle) -> Result<NodeId, OpenError> {
+    Envelope::read(bundle).map(|envelope| envelope.signer)
+}
+
+/// Opens a bundle for this node: proves who signed it and decrypts it.
 ///
 /// Whether the bundle was opened before is not known here; see [`Opened::id`].
 ///
@@ -234,65 +254,61 @@ fn seal_with(
 /// If anything at all is not as [`seal`] makes it; see [`OpenError`].
 pub fn open(bundle: &Bundle, me: &Identity) -> Result<Opened, OpenError> {
     let primary = bundle.primary();
-    if primary.fragment.is_some() {
-        return Err(OpenError::Fragment);
-    }
     if primary.destination.node_id() != Some(me.node_id()) {
         return Err(OpenError::NotForMe);
     }
-    let signer = primary.source.node_id().ok_or(OpenError::SourceNotANode)?;
-    let source = node_eid(&signer);
-    let header = primary.encode();
-    let bcb = only(bundle, BlockKind::Confidentiality, BCB_NUMBER)?.ok_or(OpenError::Unsealed)?;
-    let bib = only(bundle, BlockKind::Integrity, BIB_NUMBER)?.ok_or(OpenError::Unsigned)?;
-    let payload = bundle.blocks().last().ok_or(OpenError::Profile)?;
-    if payload.crc != CrcType::None {
-        return Err(OpenError::Profile);
-    }
-
+    let Envelope { signer, source, header, bcb, payload } = Envelope::read(bundle)?;
     let to = cose::read_confidentiality_asb(&source, &bcb.data).ok_or(OpenError::Profile)?;
     if to.kid != Recipient::new(&me.sealing_key(), to.ephemeral).kid {
         return Err(OpenError::OtherKey);
     }
     let shared = agree(&me.sealing_secret(), to.ephemeral).ok_or(OpenError::Decrypt)?;
-    let decrypt = |target: &Block| -> Result<Block, OpenError> {
-        let key = cose::content_key(&shared, &source, &to, target.number);
-        let aad = cose::encryption_aad(&source, &header, bcb, target, &to);
-        let data = cipher(&key)
-            .decrypt(&Nonce::from(cose::IV), Payload { msg: &target.data, aad: &aad })
-            .map_err(|_| OpenError::Decrypt)?;
-        Ok(Block { kind: target.kind, number: target.number, flags: target.flags, crc: target.crc, data })
+    let aad = cose::encryption_aad(&source, &header, bcb, payload, &to);
+    let mut plaintext = cipher(&cose::content_key(&shared, &source, &to))
+        .decrypt(&Nonce::from(cose::IV), Payload { msg: &payload.data, aad: &aad })
+        .map_err(|_| OpenError::Decrypt)?;
+    let Some(bytes) = unpadded_len(&plaintext) else {
+        plaintext.zeroize();
+        return Err(OpenError::Padding);
     };
-    let bib = decrypt(bib)?;
-    let mut payload = decrypt(payload)?;
-    match check_signature(&source, &signer, &header, &bib, &payload) {
-        Ok(bytes) => payload.data.truncate(bytes),
-        Err(error) => {
-            payload.data.zeroize();
-            return Err(error);
-        }
-    }
+    plaintext.truncate(bytes);
     Ok(Opened {
         source: signer,
         source_service: primary.source.service().unwrap_or_default().into(),
         destination_service: primary.destination.service().unwrap_or_default().into(),
-        payload: payload.data,
+        payload: plaintext,
         id: bundle.id(),
     })
 }
 
-/// Verifies the signature and gives the length of the payload without its padding.
-fn check_signature(
-    source: &Eid,
-    signer: &NodeId,
-    header: &[u8],
-    bib: &Block,
-    payload: &Block,
-) -> Result<usize, OpenError> {
-    let signature = cose::read_integrity_asb(source, &bib.data).ok_or(OpenError::Profile)?;
-    let signed = cose::to_be_signed(source, header, bib, payload);
-    verify(signer, &signed, &signature).map_err(|_| OpenError::Signature)?;
-    unpadded_len(&payload.data).ok_or(OpenError::Padding)
+/// A sealed bundle whose signature holds.
+struct Envelope<'a> {
+    signer: NodeId,
+    /// The signer as security source.
+    source: Eid,
+    /// The encoded primary block.
+    header: Vec<u8>,
+    bcb: &'a Block,
+    payload: &'a Block,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(bundle: &'a Bundle) -> Result<Self, OpenError> {
+        let primary = bundle.primary();
+        if primary.fragment.is_some() {
+            return Err(OpenError::Fragment);
+        }
+        let signer = primary.source.node_id().ok_or(OpenError::SourceNotANode)?;
+        let source = node_eid(&signer);
+        let header = primary.encode();
+        let bcb = only(bundle, BlockKind::Confidentiality, BCB_NUMBER)?.ok_or(OpenError::Unsealed)?;
+        let bib = only(bundle, BlockKind::Integrity, BIB_NUMBER)?.ok_or(OpenError::Unsigned)?;
+        let payload = only(bundle, BlockKind::Payload, PAYLOAD_NUMBER)?.ok_or(OpenError::Profile)?;
+        let signature = cose::read_integrity_asb(&source, &bib.data).ok_or(OpenError::Profile)?;
+        let signed = cose::to_be_signed(&source, &header, bib, bcb, payload);
+        verify(&signer, &signed, &signature).map_err(|_| OpenError::Signature)?;
+        Ok(Self { signer, source, header, bcb, payload })
+    }
 }
 
 /// The one block of a kind, which must have the profile's number and no checksum.
@@ -316,13 +332,15 @@ fn cipher(key: &[u8; 32]) -> ChaCha20Poly1305 {
 
 /// A fresh X25519 secret. The identity and the message are mixed in, so that a bad random number
 /// generator alone does not give it away.
-fn ephemeral_secret(me: &Identity, message: &[u8], rng: &mut dyn CryptoRng) -> StaticSecret {
+fn ephemeral_secret(me: &Identity, message: &[&[u8]; 2], rng: &mut dyn CryptoRng) -> StaticSecret {
     let mut random = Zeroizing::new([0; 32]);
     rng.fill_bytes(random.as_mut_slice());
     let mut hasher = blake3::Hasher::new_derive_key("cairn 2026-11 X25519 ephemeral sealing key");
     hasher.update(random.as_slice());
     hasher.update(me.seed());
-    hasher.update(message);
+    for part in message {
+        hasher.update(part);
+    }
     let mut secret = Zeroizing::new(*hasher.finalize().as_bytes());
     hasher.reset();
     let ephemeral = StaticSecret::from(*secret);
@@ -357,5 +375,85 @@ impl fmt::Debug for Opened {
             .field("payload_bytes", &self.payload.len())
             .field("id", &self.id)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::convert::Infallible;
+
+    use rand_core::{TryCryptoRng, TryRng};
+
+    struct Constant;
+
+    impl TryRng for Constant {
+        type Error = Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(4)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            Ok(4)
+        }
+
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            out.fill(4);
+            Ok(())
+        }
+    }
+
+    impl TryCryptoRng for Constant {}
+
+    /// A bundle from `named` to `to` whose padded payload is given and which `signer` signed.
+    fn forged(named: &Identity, signer: &Identity, to: &Identity, padded: &[u8]) -> Bundle {
+        let draft = Draft {
+            destination: Eid::node(&to.node_id(), "inbox").unwrap(),
+            source_service: "chat",
+            creation: CreationTimestamp { time_ms: 1, seq: 1 },
+            lifetime_ms: 1,
+            hop_limit: 1,
+            age_ms: None,
+            payload: b"",
+        };
+        let primary = primary_of(&draft, named).unwrap();
+        let key = to.sealing_key();
+        let blocks = secure(&primary, &named.node_id(), signer, padded, &key, &mut Constant).unwrap();
+        Bundle::new(primary, blocks).unwrap()
+    }
+
+    #[test]
+    fn a_signature_of_another_node_is_refused() {
+        let [me, victim, liar] = [1, 2, 3].map(|seed| Identity::from_seed(&[seed; 32]));
+        assert!(open(&forged(&victim, &victim, &me, &[0x80]), &me).is_ok());
+        let lie = forged(&victim, &liar, &me, &[0x80]);
+        assert_eq!(open(&lie, &me), Err(OpenError::Signature));
+        assert_eq!(verify_source(&lie), Err(OpenError::Signature));
+    }
+
+    #[test]
+    fn a_payload_without_an_end_mark_is_refused() {
+        let [me, other] = [1, 2].map(|seed| Identity::from_seed(&[seed; 32]));
+        for padded in [&b""[..], b"\0\0", b"stones"] {
+            assert_eq!(open(&forged(&other, &other, &me, padded), &me), Err(OpenError::Padding));
+        }
+    }
+
+    #[test]
+    fn keys_of_small_order_or_in_a_second_form_agree_on_nothing() {
+        let secret = Identity::from_seed(&[1; 32]).sealing_secret();
+        let mut p_minus_one = [0xff; 32];
+        (p_minus_one[0], p_minus_one[31]) = (0xec, 0x7f);
+        let mut nine_plus_p = [0xff; 32];
+        (nine_plus_p[0], nine_plus_p[31]) = (0xf6, 0x7f);
+        let mut nine = [0; 32];
+        nine[0] = 9;
+        let mut nine_high = nine;
+        nine_high[31] = 0x80;
+        assert!(agree(&secret, nine).is_some());
+        for refused in [[0; 32], p_minus_one, nine_plus_p, nine_high, [0xff; 32]] {
+            assert!(agree(&secret, refused).is_none());
+        }
     }
 }
