@@ -1,6 +1,7 @@
 //! Power cuts, failing disks and a simple model, on a disk in memory that does what it is told.
 
 mod cuts;
+mod damage;
 mod disk;
 mod errors;
 mod model;

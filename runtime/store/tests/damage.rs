@@ -36,7 +36,7 @@ fn must_refuse_or_be_right(dir: &Path, what: &str) -> bool {
             false
         }
         Err(StoreError::Corrupt { .. } | StoreError::Newer { .. }) => true,
-        Err(other) => panic!("{what}: {other}"),
+        Err(other) => unreachable!("{what}: {other}"),
     }
 }
 
@@ -46,9 +46,9 @@ fn a_flipped_bit_anywhere_is_noticed_or_harmless() {
     let file = filled(dir.path());
     let good = fs::read(&file).expect("readable");
     let mark = fs::read(dir.path().join("store.lock")).expect("readable");
-    // Every byte of the header, and a spread over the rest.
-    let header = 0..320;
-    let spread = (320..good.len()).step_by(good.len() / 400);
+    // A sample only: on a disk in memory the unit tests try thousands.
+    let header = (0..320).step_by(16);
+    let spread = (320..good.len()).step_by(good.len() / 30);
     let mut refused = 0_u32;
     for at in header.chain(spread) {
         let mut bad = good.clone();
@@ -57,7 +57,7 @@ fn a_flipped_bit_anywhere_is_noticed_or_harmless() {
         fs::write(dir.path().join("store.lock"), &mark).expect("writable");
         refused += u32::from(must_refuse_or_be_right(dir.path(), &format!("byte {at}")));
     }
-    assert!(refused > 20, "{refused}");
+    assert!(refused > 5, "{refused}");
 }
 
 #[test]
@@ -165,4 +165,16 @@ fn a_directory_that_cannot_be_used_is_named() {
     fs::write(&path, b"").expect("writable");
     let error = Store::open(&path, Options::default()).expect_err("not a directory");
     assert!(error.to_string().contains("file"), "{error}");
+}
+
+#[test]
+fn a_store_whose_file_was_taken_away_is_not_quietly_begun_anew() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::remove_file(filled(dir.path())).expect("ours");
+    for _ in 0..2 {
+        let error = Store::open(dir.path(), Options::default()).expect_err("everything is gone");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    }
+    Store::set_aside(dir.path()).expect("the user says so");
+    Store::open(dir.path(), Options::default()).expect("a new start");
 }

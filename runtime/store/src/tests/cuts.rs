@@ -40,8 +40,7 @@ fn recorded() -> Vec<Event> {
         next += in_flight;
     }
     drop(store);
-    let log = disk.state().log.clone();
-    log
+    disk.state().log.clone()
 }
 
 /// The disk after a cut: everything that was synced, and of the rest what `survives`.
@@ -75,7 +74,7 @@ fn power_may_be_cut_at_every_write_and_every_sync() {
             after_cut(log, |_| false),
             after_cut(log, |_| true),
             after_cut(log, |_| dice.coin()),
-            after_cut(log, |_| dice.roll() % 8 != 0),
+            after_cut(log, |_| !dice.roll().is_multiple_of(8)),
         ];
         for (way, image) in images.into_iter().enumerate() {
             let store = open(&FaultyDisk::with(image), Options::default())

@@ -35,6 +35,7 @@ pub(super) struct DiskState {
     /// The disk's size; what goes beyond gets no room.
     pub(super) size_max: Option<u64>,
     pub(super) ballast: bool,
+    pub(super) closed_at: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -183,6 +184,19 @@ impl Medium for FaultyDisk {
     fn room(&self) -> u64 {
         let state = self.state();
         state.size_max.map_or(u64::MAX, |max| max.saturating_sub(u64::try_from(state.current.len()).unwrap()))
+    }
+
+    fn opened(&self) -> io::Result<()> {
+        self.state().closed_at = None;
+        Ok(())
+    }
+
+    fn closed(&self, sequence: u64) {
+        self.state().closed_at = Some(sequence);
+    }
+
+    fn closed_at(&self) -> Option<u64> {
+        self.state().closed_at
     }
 
     fn release_ballast(&self) -> bool {

@@ -154,3 +154,22 @@ fn a_check_finds_a_blob_that_is_not_what_its_key_says() {
     assert_eq!(report.wrong_blobs, [vec![1; 32]]);
     assert!(!report.is_sound());
 }
+
+#[test]
+fn the_file_is_at_most_four_times_as_large_as_what_is_in_it() {
+    for (len, entries) in [(100_usize, 20_000_u32), (1024, 6000), (9000, 600), (1_000_000, 12)] {
+        let disk = FaultyDisk::default();
+        let store = open(&disk, Options::default()).unwrap();
+        for first in (0..entries).step_by(500) {
+            let batch = (first..entries.min(first + 500)).map(|number| {
+                let key = blake3::hash(&number.to_be_bytes()).as_bytes().to_vec();
+                Op::put(Table::Bundles, key, vec![1; len])
+            });
+            store.commit(batch.collect()).unwrap();
+        }
+        let inside = store.usage().bytes();
+        drop(store);
+        let file = u64::try_from(disk.durable().len()).unwrap();
+        assert!(file <= inside * 4, "{len} bytes each: {inside} bytes make a file of {file}");
+    }
+}
