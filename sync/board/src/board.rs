@@ -251,14 +251,19 @@ impl Board {
     /// Takes a change that was checked.
     ///
     /// # Errors
-    /// [`ChangeError::Order`] or a limit; the board is unchanged.
+    /// [`ChangeError::Order`], a limit, or [`ChangeError::Foreign`] if it was checked by another
+    /// board; the board is unchanged.
     pub fn apply(&mut self, checked: CheckedChange) -> Result<Applied, ChangeError> {
+        if checked.board != self.id() {
+            return Err(ChangeError::Foreign);
+        }
         if self.is_known(&checked.hash) {
             return Ok(Applied::Known);
         }
         if !self.has_predecessors(&checked.change) {
             let bytes = self.waiting_bytes.saturating_add(checked.size);
-            if self.waiting.len() >= self.limits.waiting_changes_max || bytes > self.limits.waiting_bytes_max {
+            if self.waiting.len() >= self.limits.waiting_changes_max || bytes > self.limits.waiting_bytes_max
+            {
                 return Err(ChangeError::WaitingFull);
             }
             self.queue(checked);
@@ -386,9 +391,9 @@ impl Board {
         let change = &checked.change;
         let deps: Vec<&Held> = change.deps.iter().filter_map(|dep| self.held.get(dep)).collect();
         let past = deps.iter().map(|held| held.max_op).max().unwrap_or(0);
-        let previous = deps.iter().find(|held| {
-            held.actor == change.actor && held.seq.checked_add(1) == Some(change.seq)
-        });
+        let previous = deps
+            .iter()
+            .find(|held| held.actor == change.actor && held.seq.checked_add(1) == Some(change.seq));
         if (change.seq > 1 && previous.is_none()) || past.checked_add(1) != Some(change.start_op) {
             return Err(ChangeError::Order);
         }
@@ -407,7 +412,8 @@ impl Board {
         let held = Held { actor: change.actor, seq: change.seq, max_op, author_bytes, aside };
         if !aside {
             // The shape was checked byte by byte, so automerge reads what it could have written itself.
-            let merged = automerge::Change::try_from(&checked.bytes[..]).map_err(|_| ChangeError::Malformed)?;
+            let merged =
+                automerge::Change::try_from(&checked.bytes[..]).map_err(|_| ChangeError::Malformed)?;
             self.unmerged.push(merged);
             for dep in &change.deps {
                 self.heads.remove(dep);

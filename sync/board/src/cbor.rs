@@ -30,7 +30,7 @@ pub(crate) fn array(d: &mut Decoder<'_>, len: u64) -> Result<(), DecodeError> {
 /// Reads the head of an array of at most `max` elements.
 pub(crate) fn array_up_to(d: &mut Decoder<'_>, max: usize) -> Result<usize, DecodeError> {
     let len = d.array()?.and_then(|len| usize::try_from(len).ok());
-    len.filter(|len| *len <= max).ok_or(DecodeError::message("array too long or indefinite"))
+    len.filter(|len| *len <= max).ok_or_else(|| DecodeError::message("array too long or indefinite"))
 }
 
 /// Reads a byte string of exactly `N` bytes.

@@ -72,12 +72,7 @@ impl SignedDoc {
     ///
     /// # Errors
     /// [`DocError::Fact`] if the fact breaks one of its limits or is not the author's to state.
-    pub fn sign(
-        fact: &Fact,
-        time: u64,
-        identity: &Identity,
-        secret: &BoardSecret,
-    ) -> Result<Self, DocError> {
+    pub fn sign(fact: &Fact, time: u64, identity: &Identity, secret: &BoardSecret) -> Result<Self, DocError> {
         let author = identity.node_id();
         let (kind, body) = fact.to_body(&author)?;
         if body.len() > BODY_BYTES_MAX {

@@ -8,7 +8,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 use crate::cbor;
 use crate::change::{Change, ChangeHash, ShapeError};
 use crate::doc::{DocError, SignedDoc, Verified};
-use crate::secret::{BoardSecret, Tag, same};
+use crate::secret::{BoardId, BoardSecret, Tag, same};
 
 /// Most bytes of an envelope.
 pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
@@ -61,6 +61,8 @@ pub enum ChangeError {
 #[derive(Debug, Clone)]
 pub struct CheckedChange {
     pub(crate) id: Digest,
+    /// The board that it was checked for.
+    pub(crate) board: BoardId,
     pub(crate) change: Change,
     pub(crate) hash: ChangeHash,
     pub(crate) bytes: Vec<u8>,
@@ -143,7 +145,15 @@ pub(crate) fn open(bytes: &[u8], secret: &BoardSecret) -> Result<CheckedChange, 
         docs.push(SignedDoc::from_bytes(doc)?.verify(secret)?);
     }
     let size = cbor::len(bytes);
-    Ok(CheckedChange { id: Digest::of(bytes), change, hash, bytes: chunk, docs, size })
+    Ok(CheckedChange {
+        id: Digest::of(bytes),
+        board: secret.board_id(),
+        change,
+        hash,
+        bytes: chunk,
+        docs,
+        size,
+    })
 }
 
 fn tag(secret: &BoardSecret, author: &NodeId, change: &[u8]) -> Tag {

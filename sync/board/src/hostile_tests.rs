@@ -5,9 +5,7 @@ use cairn_bundle::{Digest, Identity};
 use crate::board::Limits;
 use crate::change::{Actor, Change, ChangeHash, ShapeError};
 use crate::envelope::{ENVELOPE_BYTES_MAX, seal};
-use crate::{
-    AddError, Applied, Board, BoardSecret, ChangeError, DocError, Fact, Member, SignedDoc, Verdict,
-};
+use crate::{AddError, Applied, Board, BoardSecret, ChangeError, DocError, Fact, Member, SignedDoc, Verdict};
 
 fn secret() -> BoardSecret {
     BoardSecret::new([7; 32])
@@ -92,9 +90,14 @@ fn a_change_of_another_board_is_refused() {
     let mut elsewhere = Board::new(BoardSecret::new([8; 32]), "relief", identity(1).node_id(), 0).unwrap();
     let fact = Fact::Member(Member { node: identity(1).node_id(), card: Vec::new() });
     let doc = elsewhere.sign(&fact, 0, &identity(1)).unwrap();
-    assert_eq!(board(1).add(&[doc.clone()], &identity(1)), Err(AddError::Document(DocError::Foreign)));
-    let envelope = elsewhere.add(&[doc.clone()], &identity(1)).unwrap().unwrap();
+    assert_eq!(
+        board(1).add(core::slice::from_ref(&doc), &identity(1)),
+        Err(AddError::Document(DocError::Foreign))
+    );
+    let envelope = elsewhere.add(core::slice::from_ref(&doc), &identity(1)).unwrap().unwrap();
     assert_eq!(board(2).check(&envelope).unwrap_err(), ChangeError::Foreign);
+    let checked = elsewhere.check(&envelope).unwrap();
+    assert_eq!(board(2).apply(checked).unwrap_err(), ChangeError::Foreign);
     // A member of both cannot carry the document over either.
     let smuggled = sealed(1, &change(1, 1, 1, &[], &[doc]));
     let error = board(2).check(&smuggled).unwrap_err();
@@ -175,11 +178,11 @@ fn a_change_that_does_not_follow_on_its_past_is_refused_at_once_or_late() {
     let one = change(2, 1, 1, &[], &[card(2, 1)]);
     let hash = one.encode().1;
     let wrong = [
-        change(2, 2, 1, &[hash], &[card(2, 2)]),             // counts operations again
-        change(2, 2, 3, &[hash], &[card(2, 2)]),             // leaves one out
+        change(2, 2, 1, &[hash], &[card(2, 2)]), // counts operations again
+        change(2, 2, 3, &[hash], &[card(2, 2)]), // leaves one out
         change(2, 2, 4_000_000_000, &[hash], &[card(2, 2)]), // uses them up
-        change(2, 3, 2, &[hash], &[card(2, 2)]),             // leaves a number out
-        change(3, 2, 2, &[hash], &[card(3, 2)]),             // follows on somebody else's
+        change(2, 3, 2, &[hash], &[card(2, 2)]), // leaves a number out
+        change(3, 2, 2, &[hash], &[card(3, 2)]), // follows on somebody else's
     ];
     for wrong in &wrong {
         let seed = if wrong.actor.node == identity(2).node_id() { 2 } else { 3 };
@@ -195,7 +198,10 @@ fn a_change_that_does_not_follow_on_its_past_is_refused_at_once_or_late() {
         let restored = again.restore([sealed(seed, wrong), sealed(2, &one)]);
         assert_eq!(restored.refused, [(0, ChangeError::Order)]);
     }
-    assert_eq!(take(&mut board(1), &sealed(2, &change(2, 2, 1, &[], &[card(2, 2)]))), Err(ChangeError::Order));
+    assert_eq!(
+        take(&mut board(1), &sealed(2, &change(2, 2, 1, &[], &[card(2, 2)]))),
+        Err(ChangeError::Order)
+    );
 }
 
 #[test]
