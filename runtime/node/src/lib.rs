@@ -1,5 +1,9 @@
 //! The node: sockets, discovery and supervision around a pure core.
+//!
+//! [`core`] decides everything and does no I/O; the driver around it owns sockets, files, clocks and
+//! executors. The simulator runs the same core.
 
 pub mod config;
 pub mod control;
+pub mod core;
 pub mod identity_file;

@@ -1,0 +1,203 @@
+//! What goes into the engine and what comes out.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use cairn_bundle::{Bundle, Digest, NodeId};
+use cairn_link::{Hello, Item, Mode, RefuseReason};
+
+/// Names one link while it is up; chosen by the caller, never used twice.
+pub type LinkId = u64;
+
+/// Names one item that the caller was asked to take.
+pub type Ticket = u64;
+
+/// Who may be offered an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// One peer only, as with the entries of an edge.
+    Peer(NodeId),
+    /// Every peer that belongs to the group, as with the members of a board.
+    Group(u32),
+}
+
+/// Why the engine gives a link up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// The other end does not keep to the meet protocol.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(cairn_link::MeetError),
+    /// The hello names another node than the one that the link has proven.
+    #[error("the peer claims to be another node than it is")]
+    WrongNode,
+    /// The hello carries this node's own id: one identity is used by two nodes.
+    #[error("the peer uses this node's own identity")]
+    OwnIdentity,
+    /// The peer said goodbye.
+    #[error("the peer ended the meet")]
+    Bye,
+}
+
+/// What the engine is told.
+#[derive(Debug)]
+pub enum Event {
+    /// A link to an authenticated peer came up.
+    LinkUp {
+        /// The new link.
+        link: LinkId,
+        /// Who is at the other end; proven by the link.
+        peer: NodeId,
+        /// Whether answers can come during the contact.
+        mode: Mode,
+        /// What this node says first.
+        hello: Hello,
+        /// The groups that the peer is known to belong to.
+        groups: BTreeSet<u32>,
+    },
+    /// A link went down; what was under way on it is forgotten.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+    },
+    /// Bytes arrived; split anywhere.
+    Bytes {
+        /// The link.
+        link: LinkId,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// A peer turned out to belong to more groups.
+    Groups {
+        /// The peer.
+        peer: NodeId,
+        /// The groups, in addition to those known.
+        groups: BTreeSet<u32>,
+    },
+    /// This node has an item durably and offers it from now on.
+    Hold {
+        /// The item.
+        item: Item,
+        /// Its size.
+        bytes: u64,
+        /// To whom, in addition to what was said before.
+        scope: Scope,
+    },
+    /// This node carries a bundle, durably: its own, or one read back at start.
+    Carry {
+        /// Content id of the bundle.
+        id: Digest,
+        /// What the engine needs to know of it.
+        record: crate::BundleRecord,
+    },
+    /// An id that was delivered or carried before this start.
+    Seen {
+        /// Content id of the bundle.
+        id: Digest,
+    },
+    /// A peer is known to have an item (read back at start).
+    PeerHas {
+        /// The peer.
+        peer: NodeId,
+        /// The item.
+        item: Item,
+    },
+    /// This node is looking for a blob.
+    WantBlob {
+        /// Its digest.
+        id: Digest,
+    },
+    /// An item handed out by [`Action::Take`], [`Action::Keep`] or [`Action::Deliver`] is durable, or refused.
+    Taken {
+        /// Which one.
+        ticket: Ticket,
+        /// `Ok` only after it is durable.
+        outcome: Result<(), RefuseReason>,
+    },
+    /// An item that came by a drop is to be acknowledged with the next one going back.
+    Acknowledge {
+        /// A link in [`Mode::Carried`].
+        link: LinkId,
+        /// The item.
+        item: Item,
+    },
+    /// An item that was to be sent could not be read: give it up on this link.
+    Withdraw {
+        /// The link.
+        link: LinkId,
+        /// The item.
+        item: Item,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What the engine asks for.
+#[derive(Debug)]
+pub enum Action {
+    /// The peer said hello: check its card and its proofs.
+    Hello {
+        /// The link.
+        link: LinkId,
+        /// The peer, proven by the link.
+        peer: NodeId,
+        /// What it said.
+        hello: Hello,
+    },
+    /// A ledger entry, board change or blob arrived: check it, store it, then answer with [`Event::Taken`].
+    Take {
+        /// To be named in the answer.
+        ticket: Ticket,
+        /// From whom.
+        peer: NodeId,
+        /// What it claims to be.
+        item: Item,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// A bundle for somebody else: store it and its id, then answer with [`Event::Taken`].
+    Keep {
+        /// To be named in the answer.
+        ticket: Ticket,
+        /// Content id.
+        id: Digest,
+        /// The bundle as it came in.
+        bundle: Bundle,
+    },
+    /// A bundle for this node: deliver it and store its id in one step, then answer with [`Event::Taken`].
+    Deliver {
+        /// To be named in the answer.
+        ticket: Ticket,
+        /// Content id.
+        id: Digest,
+        /// The bundle as it came in.
+        bundle: Bundle,
+    },
+    /// A carried bundle is not needed any more: delete it, keep its id.
+    Forget {
+        /// Content id.
+        id: Digest,
+        /// Whether it expired (or else was delivered).
+        expired: bool,
+    },
+    /// Remember, best effort, that a peer has an item.
+    PeerHas {
+        /// The peer.
+        peer: NodeId,
+        /// The item.
+        item: Item,
+    },
+    /// An item that came by a drop is durable: acknowledge it with [`Event::Acknowledge`] when a drop goes back.
+    OweAck {
+        /// Who is to be told.
+        peer: NodeId,
+        /// The item.
+        item: Item,
+    },
+    /// Close a link whose other end does not keep to the protocol.
+    Close {
+        /// The link; the engine has forgotten it already.
+        link: LinkId,
+        /// Why, for the log.
+        reason: CloseReason,
+    },
+}

@@ -1,0 +1,108 @@
+//! Sealed messages and files that arrived for this node's people.
+
+use std::collections::BTreeMap;
+
+use cairn_bundle::{NodeId, Opened};
+use cairn_engine::Ticket;
+use cairn_store::{Read, ReadError, Table};
+use minicbor::{Decoder, Encoder};
+
+use super::Core;
+use super::commit::{After, Tx};
+use super::wire::Message;
+use crate::control::api::MessageInfo;
+
+/// Messages that are kept; further ones are refused until some are removed.
+const MESSAGES_MAX: usize = 100_000;
+
+/// What is known of a message without its file.
+#[derive(Debug, Clone)]
+struct Entry {
+    from: NodeId,
+    written: u64,
+    text: String,
+    file: Option<(String, u64)>,
+}
+
+/// The list of messages by number.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    entries: BTreeMap<u64, Entry>,
+    last: u64,
+}
+
+impl Inbox {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn remember(&mut self, number: u64, from: NodeId, message: &Message) {
+        let file = message
+            .file
+            .as_ref()
+            .map(|(name, content)| (name.clone(), u64::try_from(content.len()).unwrap_or(u64::MAX)));
+        self.last = self.last.max(number);
+        let entry = Entry { from, written: message.written, text: message.text.clone(), file };
+        self.entries.insert(number, entry);
+    }
+
+    /// Reads back one stored message; what is damaged is left out.
+    pub(crate) fn restore(&mut self, key: &[u8], value: &[u8]) {
+        if let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes)
+            && let Some((from, message)) = decode_stored(value)
+        {
+            self.remember(number, from, &message);
+        }
+    }
+}
+
+fn encode_stored(from: &NodeId, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut e = Encoder::new(&mut bytes);
+    e.array(2)
+        .and_then(|e| e.bytes(from.as_bytes()))
+        .and_then(|e| e.bytes(payload))
+        .expect("writing to a Vec cannot fail");
+    bytes
+}
+
+fn decode_stored(bytes: &[u8]) -> Option<(NodeId, Message)> {
+    let mut d = Decoder::new(bytes);
+    d.array().ok().filter(|n| *n == Some(2))?;
+    let from = NodeId::from_bytes(d.bytes().ok()?.try_into().ok()?).ok()?;
+    Some((from, Message::decode(d.bytes().ok()?)?))
+}
+
+impl Core {
+    /// Puts a message into the inbox in the batch that also remembers its bundle, so that it is delivered once.
+    pub(super) fn deliver_message(&mut self, tx: &mut Tx, ticket: Ticket, opened: &Opened) -> Option<()> {
+        let message = Message::decode(&opened.payload)?;
+        if self.inbox.len() >= MESSAGES_MAX {
+            return None;
+        }
+        let number = self.inbox.last.saturating_add(1);
+        self.inbox.remember(number, opened.source, &message);
+        tx.put(Table::Inbox, number.to_be_bytes(), encode_stored(&opened.source, &opened.payload));
+        tx.then(After::Message { ticket });
+        Some(())
+    }
+
+    pub(super) fn messages(&self) -> Vec<MessageInfo> {
+        let info = |(number, entry): (&u64, &Entry)| MessageInfo {
+            number: *number,
+            from: entry.from.to_string(),
+            from_name: self.contacts.name(&entry.from),
+            written: (entry.written != 0).then_some(entry.written),
+            text: entry.text.clone(),
+            file: entry.file.clone(),
+        };
+        self.inbox.entries.iter().map(info).collect()
+    }
+
+    /// The file of a message, read from the store.
+    pub(super) fn message_file(number: u64, disk: &dyn Read) -> Result<Option<Vec<u8>>, ReadError> {
+        let stored = disk.get(Table::Inbox, &number.to_be_bytes())?;
+        let message = stored.as_deref().and_then(decode_stored);
+        Ok(message.and_then(|(_, message)| message.file).map(|(_, content)| content))
+    }
+}

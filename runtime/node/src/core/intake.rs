@@ -1,0 +1,250 @@
+//! What peers send: checked here, stored by the driver, and only then counted and acknowledged.
+
+use cairn_bundle::{Bundle, Digest, NodeId, open};
+use cairn_engine::{Event, Scope, Ticket};
+use cairn_ledger::VerifiedEntry;
+use cairn_link::{Item, RefuseReason, Topic};
+use cairn_store::Table;
+
+use super::commit::{After, Tx};
+use super::wire::{SERVICE_INBOX, SERVICE_LEDGER, SERVICE_MEET};
+use super::{Core, Output};
+
+/// Blobs that came by a drop before the job that names them, waiting for what is being stored.
+const EARLY_BLOBS_MAX: usize = 64;
+
+/// A blob that came before it was known to be wanted.
+#[derive(Debug)]
+pub(crate) struct EarlyBlob {
+    ticket: Ticket,
+    id: Digest,
+    bytes: Vec<u8>,
+}
+
+/// First byte of the keys of delivered bundles' names; content ids have no prefix.
+pub(super) const DELIVERED: &[u8] = b"d";
+
+/// The signed name of a bundle (RFC 9171 section 4.2.7) in 32 bytes.
+fn bundle_name(id: &cairn_bundle::BundleId) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("cairn 2026-11 delivered bundle");
+    hasher.update(&id.source.encode()).update(&id.time_ms.to_be_bytes()).update(&id.seq.to_be_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+impl Core {
+    pub(super) fn take(&mut self, ticket: Ticket, peer: NodeId, item: Item, bytes: Vec<u8>) {
+        let result = match item.topic {
+            Topic::Ledger => self.take_entry(ticket, peer, item, &bytes),
+            Topic::Board => self.take_change(ticket, item, bytes),
+            Topic::Blob => self.take_blob(ticket, item, bytes, true),
+            Topic::Bundle => Err(RefuseReason::Invalid),
+        };
+        if let Err(reason) = result {
+            self.refuse(ticket, reason);
+        }
+    }
+
+    fn refuse(&mut self, ticket: Ticket, reason: RefuseReason) {
+        self.engine(Event::Taken { ticket, outcome: Err(reason) });
+    }
+
+    fn commit_foreign(&mut self, tx: Tx) {
+        let (commit, batch) = self.commits.foreign(tx);
+        self.outputs.push_back(Output::Commit { commit, batch, own: false });
+    }
+
+    fn take_entry(
+        &mut self,
+        ticket: Ticket,
+        peer: NodeId,
+        item: Item,
+        bytes: &[u8],
+    ) -> Result<(), RefuseReason> {
+        let entry = VerifiedEntry::decode(bytes).ok().filter(|entry| entry.id() == item.id);
+        let Some(entry) = entry else {
+            self.count("ledger entries refused: not valid");
+            return Err(RefuseReason::Invalid);
+        };
+        if !self.concerns_edge(&entry, &peer) {
+            self.count("ledger entries refused: not for this edge");
+            return Err(RefuseReason::NotWanted);
+        }
+        let mut tx = Tx::default();
+        tx.put(Table::Ledger, *item.id.as_bytes(), bytes);
+        tx.then(After::Entry { ticket, entry: Box::new(entry) });
+        self.commit_foreign(tx);
+        Ok(())
+    }
+
+    fn take_change(&mut self, ticket: Ticket, item: Item, bytes: Vec<u8>) -> Result<(), RefuseReason> {
+        if Digest::of(&bytes) != item.id {
+            self.count("board changes refused: not valid");
+            return Err(RefuseReason::Invalid);
+        }
+        let checked = self.boards.iter().find_map(|slot| Some((slot.group, slot.board.check(&bytes).ok()?)));
+        let Some((group, change)) = checked else {
+            self.count("board changes refused: not valid on any board here");
+            return Err(RefuseReason::Invalid);
+        };
+        // It may count before it is durable, since it is only acknowledged and passed on afterwards, and
+        // own changes that build on it reach the disk behind it.
+        self.apply_change(group, change)?;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let mut tx = Tx::default();
+        tx.put(Table::Changes, *item.id.as_bytes(), bytes);
+        tx.then(After::Change { ticket, group, item, bytes: length });
+        self.commit_foreign(tx);
+        Ok(())
+    }
+
+    /// Stores a blob that a job names. One that nobody names yet waits (`may_wait`) until what came
+    /// with it has been stored, since a drop brings jobs and their blobs together.
+    fn take_blob(
+        &mut self,
+        ticket: Ticket,
+        item: Item,
+        bytes: Vec<u8>,
+        may_wait: bool,
+    ) -> Result<(), RefuseReason> {
+        if Digest::of(&bytes) != item.id {
+            self.count("blobs refused: not valid");
+            return Err(RefuseReason::Invalid);
+        }
+        if !self.wanted_blobs.contains(&item.id) {
+            let soon = !self.commits.foreign_is_empty() || self.dirty;
+            if may_wait && soon && self.early_blobs.len() < EARLY_BLOBS_MAX {
+                self.early_blobs.push(EarlyBlob { ticket, id: item.id, bytes });
+                return Ok(());
+            }
+            self.count("blobs refused: nobody asked for them");
+            return Err(RefuseReason::NotWanted);
+        }
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let mut tx = Tx::default();
+        tx.put(Table::Blobs, *item.id.as_bytes(), bytes);
+        tx.then(After::Blob { ticket, id: item.id, bytes: length });
+        self.commit_foreign(tx);
+        Ok(())
+    }
+
+    /// Looks again at blobs that came early, once nothing is under way that could name them.
+    pub(super) fn early_blobs_again(&mut self) {
+        if self.early_blobs.is_empty() || !self.commits.foreign_is_empty() {
+            return;
+        }
+        self.settle();
+        for EarlyBlob { ticket, id, bytes } in core::mem::take(&mut self.early_blobs) {
+            let item = Item { topic: Topic::Blob, id };
+            if let Err(reason) = self.take_blob(ticket, item, bytes, false) {
+                self.refuse(ticket, reason);
+            }
+        }
+    }
+
+    /// A bundle for somebody else: stored as it will be sent on, with this node as the previous one.
+    pub(super) fn keep(&mut self, ticket: Ticket, id: Digest, bundle: &Bundle) {
+        let me = cairn_bundle::Eid::node(&self.me, SERVICE_MEET).ok();
+        let Some(onward) = me.and_then(|me| bundle.forwarded_by(&me, 0).ok()) else {
+            self.count("bundles refused: too many hops");
+            self.refuse(ticket, RefuseReason::NotWanted);
+            return;
+        };
+        let mut tx = Tx::default();
+        tx.put(Table::Bundles, *id.as_bytes(), onward.encode());
+        tx.put(Table::Seen, *id.as_bytes(), []);
+        tx.then(After::Taken { ticket });
+        self.commit_foreign(tx);
+    }
+
+    pub(super) fn deliver(&mut self, ticket: Ticket, id: Digest, bundle: &Bundle) {
+        let opened = match open(bundle, &self.identity) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.count("bundles for this node refused: they do not open");
+                self.say(format!("a bundle for this node was refused: {error}"));
+                self.refuse(ticket, RefuseReason::Invalid);
+                return;
+            }
+        };
+        let mut tx = Tx::default();
+        tx.put(Table::Seen, *id.as_bytes(), []);
+        // A carrier can make a second content id by adding a block: what counts is the signed name.
+        let name = bundle_name(&opened.id);
+        if self.delivered.contains(&name) {
+            self.count("second copies of delivered bundles");
+            tx.then(After::Taken { ticket });
+            self.commit_foreign(tx);
+            return;
+        }
+        tx.put(Table::Seen, [DELIVERED, name.as_slice()].concat(), []);
+        let delivered = match opened.destination_service.as_str() {
+            SERVICE_INBOX => self.deliver_message(&mut tx, ticket, &opened),
+            SERVICE_LEDGER => self.deliver_entries(&mut tx, ticket, &opened.payload),
+            _ => None,
+        };
+        if delivered.is_none() {
+            self.count("bundles for this node refused: no such service, or not valid");
+            self.refuse(ticket, RefuseReason::Invalid);
+            return;
+        }
+        self.delivered.insert(name);
+        self.delivering.insert(ticket, name);
+        self.commit_foreign(tx);
+    }
+
+    /// A delivery could not be stored: the bundle may come again.
+    pub(super) fn undeliver(&mut self, ticket: Ticket) {
+        if let Some(name) = self.delivering.remove(&ticket) {
+            self.delivered.remove(&name);
+        }
+    }
+
+    fn deliver_entries(&mut self, tx: &mut Tx, ticket: Ticket, payload: &[u8]) -> Option<()> {
+        let mut entries = Vec::new();
+        for bytes in super::wire::decode_entries(payload)? {
+            let entry = VerifiedEntry::decode(&bytes).ok()?;
+            if !self.concerns_me(&entry) {
+                return None;
+            }
+            tx.put(Table::Ledger, *entry.id().as_bytes(), bytes);
+            entries.push(entry);
+        }
+        tx.then(After::Entries { ticket, entries });
+        Some(())
+    }
+
+    /// Does what was waiting for a batch to be durable.
+    pub(super) fn happen(&mut self, after: After) {
+        if let Some(ticket) = after.ticket() {
+            self.delivering.remove(&ticket);
+        }
+        match after {
+            After::Entry { ticket, entry } => {
+                self.insert_entries([*entry]);
+                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+            }
+            After::Entries { ticket, entries } => {
+                self.insert_entries(entries);
+                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+            }
+            After::Change { ticket, group, item, bytes } => {
+                self.engine(Event::Hold { item, bytes, scope: Scope::Group(group) });
+                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+            }
+            After::Blob { ticket, id, bytes } => {
+                self.have_blob(id, bytes);
+                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+            }
+            After::Taken { ticket } => self.engine(Event::Taken { ticket, outcome: Ok(()) }),
+            After::Message { ticket } => {
+                self.say("a message arrived: read it with cairn inbox");
+                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+            }
+            After::OwnEntry { id, to } => self.own_entry_durable(id, to),
+            After::Hold { item, bytes, scope } => self.engine(Event::Hold { item, bytes, scope }),
+            After::Carry { id, record } => self.engine(Event::Carry { id, record }),
+            After::OwnBlob { id, bytes } => self.have_blob(id, bytes),
+            After::Reply { request, response } => self.reply(request, response),
+        }
+    }
+}

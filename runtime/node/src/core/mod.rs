@@ -1,0 +1,399 @@
+//! The node as a state machine: everything that a node decides, without any I/O.
+//!
+//! The driver and the simulator feed [`Input`]s to [`Core::handle`] and drain [`Core::poll`] and
+//! [`Core::poll_transmit`]. Reading what is durable is the one thing the core does by itself, through
+//! the [`Read`] that it is handed; writing is asked for with [`Output::Commit`] and has no effect that
+//! others can see before [`Input::Committed`] comes back.
+
+mod boards;
+mod clock;
+mod commit;
+mod contacts;
+mod drop;
+mod executor;
+mod funding;
+mod inbox;
+mod intake;
+mod market;
+mod money;
+mod outbound;
+mod payer;
+mod relay;
+mod report;
+mod requests;
+mod requests_board;
+mod restore;
+mod rng;
+mod scope;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use cairn_bundle::{Digest, Identity, NodeId};
+use cairn_engine::{Action, CloseReason, Engine, Event, Instant, LinkId};
+use cairn_ledger::Ledger;
+use cairn_link::{Item, Mode, Transmit, encode_chunk};
+use cairn_store::{Batch, Read};
+use cairn_task::NodeLimits;
+
+pub use clock::Clock;
+pub use commit::{CommitId, RequestId};
+pub use contacts::{Contact, Contacts};
+pub use drop::{Imported, Parcel, ParcelFile};
+pub use executor::{TaskId, TaskOrder, TaskOutcome, TaskPurpose};
+pub use outbound::CannotSend;
+pub use requests::{Answer, Attachment};
+pub use restore::RestoreError;
+pub use rng::SeedRng;
+
+use boards::Boards;
+use commit::{Commits, Finished, Tx, table_of};
+use executor::Tasks;
+use inbox::Inbox;
+use payer::Payments;
+
+use crate::control::api::Request;
+
+/// How long a node waits before it tries again to store what the disk refused.
+const RETRY_MS: u64 = 1_000;
+
+/// What a person chose for this node.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Display name, part of the card.
+    pub name: String,
+    /// Whether this node runs tasks for others.
+    pub tasks_enabled: bool,
+    /// Tasks at a time.
+    pub tasks_concurrent: usize,
+    /// What a task may cost here.
+    pub task_limits: NodeLimits,
+    /// Limits of the engine.
+    pub engine: cairn_engine::Limits,
+    /// Most that others together may owe this node.
+    pub own_cap: u64,
+}
+
+/// What the core is told.
+#[derive(Debug)]
+pub enum Input {
+    /// Time passed.
+    Tick,
+    /// A link to an authenticated peer came up.
+    LinkUp {
+        /// New, never used before.
+        link: LinkId,
+        /// The peer, proven by the link.
+        peer: NodeId,
+    },
+    /// A link went down.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+    },
+    /// Bytes arrived on a link.
+    Bytes {
+        /// The link.
+        link: LinkId,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// The store has finished a batch.
+    Committed {
+        /// Which.
+        commit: CommitId,
+        /// Whether it is durable; if not, nothing of it was stored.
+        durable: bool,
+    },
+    /// A task ended.
+    TaskDone {
+        /// Which.
+        task: TaskId,
+        /// How.
+        outcome: TaskOutcome,
+    },
+    /// Somebody asks over the control socket.
+    Request {
+        /// To be named in the answer.
+        request: RequestId,
+        /// What is asked.
+        ask: Request,
+        /// Files that the request names, read by the driver.
+        attachment: Attachment,
+    },
+    /// Addresses where this node can be dialled changed.
+    Addresses {
+        /// All of them.
+        addresses: Vec<String>,
+    },
+}
+
+/// What the core asks for.
+#[derive(Debug)]
+pub enum Output {
+    /// Make a batch durable, then say so with [`Input::Committed`].
+    Commit {
+        /// To be named in the answer.
+        commit: CommitId,
+        /// All of it or nothing.
+        batch: Batch,
+        /// Whether it may use the reserve of a full store: facts of this node, and deletions.
+        own: bool,
+    },
+    /// Run a task, then say so with [`Input::TaskDone`].
+    Run(TaskOrder),
+    /// Answer a request.
+    Reply {
+        /// Which.
+        request: RequestId,
+        /// The answer, and a file to be written first.
+        answer: Answer,
+    },
+    /// Close a link.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Something a person may want to read in the log.
+    Say(String),
+    /// End the process after everything is durable.
+    Shutdown,
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Core {
+    identity: Identity,
+    me: NodeId,
+    settings: Settings,
+    clock: Clock,
+    rng: SeedRng,
+    engine: Engine,
+    ledger: Ledger,
+    boards: Boards,
+    contacts: Contacts,
+    inbox: Inbox,
+    blobs: BTreeMap<Digest, u64>,
+    wanted_blobs: BTreeSet<Digest>,
+    orders: BTreeMap<String, String>,
+    card: cairn_bundle::card::SignedCard,
+    addresses: Vec<String>,
+    commits: Commits,
+    retry_at: Option<Instant>,
+    tasks: Tasks,
+    payments: Payments,
+    delivered: BTreeSet<[u8; 32]>,
+    delivering: BTreeMap<cairn_engine::Ticket, [u8; 32]>,
+    owed_acks: BTreeMap<NodeId, BTreeSet<Item>>,
+    items_taken: u64,
+    early_blobs: Vec<intake::EarlyBlob>,
+    imports: BTreeMap<LinkId, Imported>,
+    next_link: LinkId,
+    dirty: bool,
+    outputs: VecDeque<Output>,
+    counters: BTreeMap<&'static str, u64>,
+    warnings: BTreeSet<String>,
+    stopping: bool,
+}
+
+/// Links that the core makes for itself while it reads and writes drops; a driver's own links are below.
+const DROP_LINKS: LinkId = 1 << 62;
+
+impl Core {
+    /// This node's id.
+    #[must_use]
+    pub const fn node_id(&self) -> NodeId {
+        self.me
+    }
+
+    /// Whose cards are known.
+    #[must_use]
+    pub const fn contacts(&self) -> &Contacts {
+        &self.contacts
+    }
+
+    /// Takes note of one input. `disk` shows what is durable.
+    pub fn handle(&mut self, clock: Clock, input: Input, disk: &dyn Read) {
+        self.clock = clock;
+        match input {
+            Input::Tick => self.engine(Event::Tick),
+            Input::LinkUp { link, peer } => self.link_up(link, peer, Mode::Live),
+            Input::LinkDown { link } => self.engine(Event::LinkDown { link }),
+            Input::Bytes { link, bytes } => self.engine(Event::Bytes { link, bytes }),
+            Input::Committed { commit, durable } => self.committed(commit, durable),
+            Input::TaskDone { task, outcome } => self.task_done(task, outcome, disk),
+            Input::Request { request, ask, attachment } => self.ask(request, ask, attachment, disk),
+            Input::Addresses { addresses } => self.set_addresses(addresses),
+        }
+        self.after_input();
+    }
+
+    /// The next thing to do; drain to `None` after every [`Core::handle`].
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next bytes to send on a link that can send now.
+    pub fn poll_transmit(&mut self, link: LinkId, disk: &dyn Read) -> Option<Vec<u8>> {
+        loop {
+            match self.engine.poll_transmit(link)? {
+                Transmit::Frame(bytes) => return Some(bytes),
+                Transmit::Chunk { item, total, offset, len } => {
+                    let key = item.id.as_bytes();
+                    match disk.get_range(table_of(item.topic), key, offset, len) {
+                        Ok(Some(bytes)) if u64::try_from(bytes.len()) == Ok(len) => {
+                            return Some(encode_chunk(item, total, offset, &bytes));
+                        }
+                        Ok(_) | Err(_) => {
+                            self.count("items that could not be read back");
+                            self.engine(Event::Withdraw { link, item });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// When [`Input::Tick`] is due next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.engine.poll_timeout(), self.retry_at].into_iter().flatten().min()
+    }
+
+    /// Whether everything that was decided is durable and nothing runs.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.commits.is_empty() && self.tasks.is_empty()
+    }
+
+    /// Items of peers that became durable since start.
+    #[must_use]
+    pub const fn items_taken(&self) -> u64 {
+        self.items_taken
+    }
+
+    /// Finds a contact by node id or name.
+    ///
+    /// # Errors
+    /// A sentence for people if there is none, or more than one.
+    pub fn find_contact(&self, text: &str) -> Result<NodeId, String> {
+        self.contacts.find(text).map_err(|unknown| unknown.to_string())
+    }
+
+    /// Ends the node once everything that was decided is durable: [`Output::Shutdown`] will come.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.after_input();
+    }
+
+    fn count(&mut self, name: &'static str) {
+        let counter = self.counters.entry(name).or_default();
+        *counter = counter.saturating_add(1);
+    }
+
+    fn say(&mut self, text: impl Into<String>) {
+        self.outputs.push_back(Output::Say(text.into()));
+    }
+
+    /// Hands an event to the engine and does what it asks for.
+    fn engine(&mut self, event: Event) {
+        self.engine.handle(self.clock.now, event);
+        while let Some(action) = self.engine.poll_action() {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Hello { peer, hello, .. } => self.heard_hello(peer, &hello),
+            Action::Take { ticket, peer, item, bytes } => self.take(ticket, peer, item, bytes),
+            Action::Keep { ticket, id, bundle } => self.keep(ticket, id, &bundle),
+            Action::Deliver { ticket, id, bundle } => self.deliver(ticket, id, &bundle),
+            Action::Forget { id, .. } => {
+                let mut tx = Tx::default();
+                tx.delete(cairn_store::Table::Bundles, *id.as_bytes());
+                self.commits.own(tx);
+            }
+            Action::PeerHas { peer, item } => self.note_peer_item(peer, item, false),
+            Action::OweAck { peer, item } => {
+                self.owed_acks.entry(peer).or_default().insert(item);
+                self.note_peer_item(peer, item, true);
+            }
+            Action::Close { link, reason } => self.closed(link, reason),
+        }
+    }
+
+    fn closed(&mut self, link: LinkId, reason: CloseReason) {
+        if reason == CloseReason::OwnIdentity {
+            self.warnings.insert(OWN_IDENTITY.to_owned());
+        }
+        if let Some(import) = self.imports.get_mut(&link) {
+            import.broken = Some(reason);
+        } else {
+            self.outputs.push_back(Output::Close { link, reason });
+        }
+    }
+
+    fn note_peer_item(&mut self, peer: NodeId, item: Item, owed: bool) {
+        let mut tx = Tx::default();
+        tx.put(cairn_store::Table::PeerHas, commit::peer_item_key(&peer, &item), [u8::from(owed)]);
+        self.commits.own(tx);
+    }
+
+    fn committed(&mut self, commit: CommitId, durable: bool) {
+        match self.commits.finish(commit, durable) {
+            Finished::Done(after) => {
+                for after in after {
+                    self.items_taken += u64::from(after.ticket().is_some());
+                    self.happen(after);
+                }
+            }
+            Finished::Refused(after) => {
+                for ticket in after.iter().filter_map(commit::After::ticket) {
+                    self.count("items refused: the store could not take them");
+                    self.undeliver(ticket);
+                    let outcome = Err(cairn_link::RefuseReason::Full);
+                    self.engine(Event::Taken { ticket, outcome });
+                }
+            }
+            Finished::Retry => self.stall(),
+        }
+    }
+
+    fn stall(&mut self) {
+        self.count("own facts held back: the store could not take them");
+        self.warnings.insert(STORE_REFUSES.to_owned());
+        self.retry_at = Some(self.clock.now.plus_ms(RETRY_MS));
+        for request in self.commits.drain_replies() {
+            self.reply_error(
+                request,
+                "the store cannot take this now: it is full or the disk fails",
+                Some("free some space; the node keeps trying, and the same order with the same key is safe"),
+            );
+        }
+    }
+
+    fn after_input(&mut self) {
+        if self.retry_at.is_some_and(|at| at <= self.clock.now) {
+            self.retry_at = None;
+            self.warnings.remove(STORE_REFUSES);
+            self.commits.retry();
+        }
+        self.early_blobs_again();
+        if !self.commits.is_stalled() {
+            self.settle();
+        }
+        if let Some((commit, batch)) = self.commits.poll_own() {
+            self.outputs.push_back(Output::Commit { commit, batch, own: true });
+        }
+        if self.stopping && self.commits.is_empty() {
+            self.stopping = false;
+            self.outputs.push_back(Output::Shutdown);
+        }
+    }
+}
+
+const OWN_IDENTITY: &str = "another node uses this node's identity: stop one of the two; hint: one data directory, one node";
+const STORE_REFUSES: &str = "the store does not take this node's own facts: free disk space or raise store.size_max";

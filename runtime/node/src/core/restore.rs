@@ -1,0 +1,284 @@
+//! From what is durable back to a running node.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use cairn_board::{Board, BoardSecret};
+use cairn_bundle::card::{Card, SignedCard};
+use cairn_bundle::{Bundle, Digest, Identity};
+use cairn_engine::{BundleRecord, Engine, Event, Scope};
+use cairn_ledger::{Ledger, VerifiedEntry};
+use cairn_link::{Item, Topic};
+use cairn_store::{Read, ReadError, Table};
+use minicbor::{Decoder, Encoder};
+
+use super::commit::{Commits, Tx, parse_peer_item_key};
+use super::{Clock, Contact, Core, SeedRng, Settings};
+
+const ORDER_PREFIX: &[u8] = b"order:";
+const CARD_COUNTER: &[u8] = b"card counter";
+
+/// Addresses on the own card at the most, and characters of each.
+const CARD_ADDRESSES_MAX: usize = 8;
+
+/// Why a node cannot start from its store.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The store cannot be read.
+    #[error("the store cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// The display name does not fit a card.
+    #[error("the node's own card cannot be written: {0}")]
+    Card(#[from] cairn_bundle::card::CardError),
+}
+
+pub(super) fn order_key(key: &str) -> Vec<u8> {
+    [ORDER_PREFIX, key.as_bytes()].concat()
+}
+
+pub(super) fn encode_board(name: &str, secret: &BoardSecret) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut e = Encoder::new(&mut bytes);
+    e.array(2)
+        .and_then(|e| e.str(name))
+        .and_then(|e| e.bytes(secret.as_bytes()))
+        .expect("writing to a Vec cannot fail");
+    bytes
+}
+
+fn decode_board(bytes: &[u8]) -> Option<(String, BoardSecret)> {
+    let mut d = Decoder::new(bytes);
+    d.array().ok().filter(|n| *n == Some(2))?;
+    let name = d.str().ok()?.to_owned();
+    Some((name, BoardSecret::new(d.bytes().ok()?.try_into().ok()?)))
+}
+
+impl Core {
+    /// Builds a node from its identity, its settings and what its disk holds. `seed` feeds all randomness.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; damaged single records are left out and counted instead.
+    pub fn restore(
+        identity: Identity,
+        settings: Settings,
+        seed: &[u8; 32],
+        clock: Clock,
+        disk: &dyn Read,
+    ) -> Result<Self, RestoreError> {
+        let me = identity.node_id();
+        let limits = cairn_ledger::Limits { exposure_max: settings.own_cap, ..cairn_ledger::Limits::default() };
+        let card = card_of(&identity, &settings.name, &[], 0)?;
+        let mut core = Self {
+            me,
+            engine: Engine::new(me, settings.engine.clone()),
+            ledger: Ledger::new(me, limits),
+            identity,
+            settings,
+            clock,
+            rng: SeedRng::new(seed),
+            boards: super::Boards::default(),
+            contacts: super::Contacts::default(),
+            inbox: super::Inbox::default(),
+            blobs: BTreeMap::new(),
+            wanted_blobs: BTreeSet::new(),
+            orders: BTreeMap::new(),
+            card,
+            addresses: Vec::new(),
+            commits: Commits::default(),
+            retry_at: None,
+            tasks: super::Tasks::default(),
+            payments: super::Payments::default(),
+            delivered: BTreeSet::new(),
+            delivering: BTreeMap::new(),
+            owed_acks: BTreeMap::new(),
+            items_taken: 0,
+            early_blobs: Vec::new(),
+            imports: BTreeMap::new(),
+            next_link: 0,
+            dirty: true,
+            outputs: VecDeque::new(),
+            counters: BTreeMap::new(),
+            warnings: BTreeSet::new(),
+            stopping: false,
+        };
+        core.restore_meta(disk)?;
+        core.restore_people(disk)?;
+        core.restore_ledger(disk)?;
+        core.restore_boards(disk)?;
+        core.restore_bundles(disk)?;
+        core.settle();
+        core.after_input();
+        Ok(core)
+    }
+
+    fn restore_meta(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
+        let orders = &mut self.orders;
+        let mut counter = 0;
+        disk.for_each(Table::Meta, &mut |key, value| {
+            if let Some(order) = key.strip_prefix(ORDER_PREFIX)
+                && let (Ok(order), Ok(id)) = (core::str::from_utf8(order), core::str::from_utf8(value))
+            {
+                orders.insert(order.to_owned(), id.to_owned());
+            } else if key == CARD_COUNTER {
+                counter = <[u8; 8]>::try_from(value).map_or(0, u64::from_be_bytes);
+            }
+        })?;
+        let (inbox, tasks) = (&mut self.inbox, &mut self.tasks);
+        disk.for_each(Table::Inbox, &mut |key, value| inbox.restore(key, value))?;
+        disk.for_each(Table::Attempts, &mut |key, value| tasks.restore_failure(key, value))?;
+        self.card = card_of(&self.identity, &self.settings.name, &[], counter.saturating_add(1))?;
+        let blobs = &mut self.blobs;
+        disk.for_each_key(Table::Blobs, &mut |key, bytes| {
+            if let Ok(id) = <[u8; 32]>::try_from(key) {
+                blobs.insert(Digest(id), bytes);
+            }
+        })?;
+        Ok(())
+    }
+
+    fn restore_people(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
+        let mut contacts = Vec::new();
+        disk.for_each(Table::Contacts, &mut |_, value| contacts.push(Contact::decode(value)))?;
+        for contact in contacts {
+            let Some(contact) = contact else {
+                self.count("damaged records left out");
+                continue;
+            };
+            if self.ledger.admit(&contact.card().node).is_err() {
+                self.count("contacts without room in the ledger");
+            }
+            self.contacts.insert(contact);
+        }
+        let mut items = Vec::new();
+        disk.for_each(Table::PeerHas, &mut |key, value| items.push((parse_peer_item_key(key), value == [1])))?;
+        for (parsed, owed) in items {
+            let Some((peer, item)) = parsed else { continue };
+            if owed {
+                self.owed_acks.entry(peer).or_default().insert(item);
+            }
+            self.engine(Event::PeerHas { peer, item });
+        }
+        Ok(())
+    }
+
+    fn restore_ledger(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
+        let mut entries = Vec::new();
+        disk.for_each(Table::Ledger, &mut |_, value| entries.push(VerifiedEntry::decode(value)))?;
+        for entry in entries {
+            match entry.map(|entry| self.ledger.insert(entry)) {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => self.count("ledger entries that found no room"),
+                Err(_) => self.count("damaged records left out"),
+            }
+        }
+        self.offer_all_entries();
+        Ok(())
+    }
+
+    fn restore_boards(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
+        let mut boards = Vec::new();
+        disk.for_each(Table::Boards, &mut |_, value| boards.push(decode_board(value)))?;
+        let mut envelopes = Vec::new();
+        disk.for_each(Table::Changes, &mut |_, value| envelopes.push(value.to_vec()))?;
+        for board in boards {
+            let Some((name, secret)) = board else {
+                self.count("damaged records left out");
+                continue;
+            };
+            let Ok(mut board) = Board::new(secret, &name, self.me, 0) else {
+                self.count("damaged records left out");
+                continue;
+            };
+            let restored = board.restore(envelopes.iter().map(Vec::as_slice));
+            let others: BTreeSet<usize> = restored.refused.into_iter().map(|(position, _)| position).collect();
+            let group = self.boards.push(name, board);
+            let mine = envelopes.iter().enumerate().filter(|(position, _)| !others.contains(position));
+            for (_, envelope) in mine {
+                let item = Item { topic: Topic::Board, id: Digest::of(envelope) };
+                let bytes = u64::try_from(envelope.len()).unwrap_or(u64::MAX);
+                self.engine(Event::Hold { item, bytes, scope: Scope::Group(group) });
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_bundles(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
+        let mut seen = Vec::new();
+        let delivered = &mut self.delivered;
+        disk.for_each_key(Table::Seen, &mut |key, _| {
+            let name = key.strip_prefix(super::intake::DELIVERED).and_then(|name| <[u8; 32]>::try_from(name).ok());
+            match (name, <[u8; 32]>::try_from(key)) {
+                (Some(name), _) => {
+                    delivered.insert(name);
+                }
+                (None, Ok(id)) => seen.push(id),
+                (None, Err(_)) => {}
+            }
+        })?;
+        for id in seen {
+            self.engine(Event::Seen { id: Digest(id) });
+        }
+        let limits = self.settings.engine.bundle.clone();
+        let mut bundles = Vec::new();
+        disk.for_each(Table::Bundles, &mut |key, value| {
+            let bytes = u64::try_from(value.len()).unwrap_or(u64::MAX);
+            bundles.push((<[u8; 32]>::try_from(key), bytes, Bundle::decode(value, &limits)));
+        })?;
+        for (id, bytes, bundle) in bundles {
+            let (Ok(id), Ok(bundle)) = (id, bundle) else {
+                self.count("damaged records left out");
+                continue;
+            };
+            let record = BundleRecord {
+                destination: bundle.destination().node_id(),
+                source: bundle.source().node_id(),
+                neighbour: None,
+                bytes,
+                remaining_ms: bundle.remaining_ms(None, 0).unwrap_or_else(|| bundle.primary().lifetime_ms),
+                kept_since: self.clock.now,
+            };
+            self.engine(Event::Carry { id: Digest(id), record });
+        }
+        Ok(())
+    }
+
+    /// This node's own signed card.
+    #[must_use]
+    pub const fn own_card(&self) -> &SignedCard {
+        &self.card
+    }
+
+    /// Writes a new card when the addresses change; the higher counter wins everywhere.
+    pub(super) fn set_addresses(&mut self, addresses: Vec<String>) {
+        if addresses == self.addresses {
+            return;
+        }
+        let counter = self.card.card().counter.saturating_add(1);
+        match card_of(&self.identity, &self.settings.name, &addresses, counter) {
+            Ok(card) => {
+                self.card = card;
+                let mut tx = Tx::default();
+                tx.put(Table::Meta, CARD_COUNTER, counter.to_be_bytes());
+                self.commits.own(tx);
+            }
+            Err(error) => self.say(format!("the addresses do not fit the card: {error}")),
+        }
+        self.addresses = addresses;
+    }
+}
+
+fn card_of(
+    identity: &Identity,
+    name: &str,
+    addresses: &[String],
+    counter: u64,
+) -> Result<SignedCard, cairn_bundle::card::CardError> {
+    let card = Card {
+        node: identity.node_id(),
+        name: name.to_owned(),
+        sealing_key: identity.sealing_key(),
+        addresses: addresses.iter().take(CARD_ADDRESSES_MAX).cloned().collect(),
+        services: vec![super::wire::SERVICE_INBOX.to_owned(), super::wire::SERVICE_LEDGER.to_owned()],
+        counter,
+    };
+    card.sign(identity)
+}

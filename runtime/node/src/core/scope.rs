@@ -1,0 +1,79 @@
+//! Who may see what: membership of boards, proven or recorded.
+
+use std::collections::BTreeSet;
+
+use cairn_bundle::NodeId;
+use cairn_bundle::card::SignedCard;
+use cairn_engine::{Event, LinkId};
+use cairn_link::{Hello, Mode};
+use cairn_store::Table;
+
+use super::commit::Tx;
+use super::{Contact, Core};
+
+impl Core {
+    pub(super) fn link_up(&mut self, link: LinkId, peer: NodeId, mode: Mode) {
+        let hello = self.hello_for(&peer);
+        let groups = self.groups_of(&peer);
+        self.engine(Event::LinkUp { link, peer, mode, hello, groups });
+    }
+
+    fn hello_for(&self, peer: &NodeId) -> Hello {
+        Hello {
+            version: cairn_link::hello::VERSION,
+            node: self.me,
+            card: self.own_card().as_bytes().to_vec(),
+            item_bytes_max: self.settings.engine.meet.item_bytes_max,
+            boards: self.boards.iter().map(|slot| slot.board.secret().proof(&self.me, peer)).collect(),
+            wall_time: self.clock.wall,
+        }
+    }
+
+    /// The boards that a node is recorded as a member of, by their groups.
+    pub(super) fn groups_of(&self, node: &NodeId) -> BTreeSet<u32> {
+        let member = |slot: &&super::boards::Slot| slot.view.members.contains_key(node) || slot.proven.contains(node);
+        self.boards.iter().filter(member).map(|slot| slot.group).collect()
+    }
+
+    pub(super) fn heard_hello(&mut self, peer: NodeId, hello: &Hello) {
+        if let Ok(card) = SignedCard::decode(&hello.card)
+            && card.card().node == peer
+        {
+            self.learn_card(card, None);
+        }
+        let mut groups = BTreeSet::new();
+        for slot in self.boards.iter_mut() {
+            let me = self.me;
+            let proves = |proof: &[u8; 16]| slot.board.secret().is_proof(&peer, &me, proof);
+            if hello.boards.iter().any(proves) {
+                slot.proven.insert(peer);
+                groups.insert(slot.group);
+            }
+        }
+        self.engine(Event::Groups { peer, groups });
+    }
+
+    /// Takes a card if it is newer than what is known; says whether it was.
+    pub(super) fn learn_card(&mut self, card: SignedCard, peer: Option<bool>) -> bool {
+        let node = card.card().node;
+        if node == self.me || !self.contacts.is_news(card.card()) {
+            return false;
+        }
+        if self.contacts.get(&node).is_none() && self.contacts.len() >= super::contacts::CONTACTS_MAX {
+            self.count("cards refused: too many contacts");
+            return false;
+        }
+        let (was_peer, addresses) =
+            self.contacts.get(&node).map_or((false, Vec::new()), |known| (known.peer, known.addresses.clone()));
+        self.store_contact(Contact { card, peer: peer.unwrap_or(was_peer), addresses });
+        true
+    }
+
+    pub(super) fn store_contact(&mut self, contact: Contact) {
+        let mut tx = Tx::default();
+        tx.put(Table::Contacts, *contact.card().node.as_bytes(), contact.encode());
+        self.commits.own(tx);
+        self.contacts.insert(contact);
+        self.dirty = true;
+    }
+}

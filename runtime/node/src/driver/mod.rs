@@ -1,0 +1,374 @@
+//! The rim: sockets, files, clocks and threads around the pure [`Core`].
+//!
+//! One loop owns the core. Everything else is a small task that sends it events.
+
+mod answers;
+mod discovery;
+mod drops;
+mod links;
+mod peers;
+mod work;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use cairn_bundle::{Identity, NodeId};
+use cairn_engine::LinkId;
+use cairn_store::{Priority, Store};
+use iroh::Endpoint;
+use iroh::endpoint::{Connection, RecvStream, SendStream};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::config::NodeConfig;
+use crate::control::api::Response;
+use crate::control::server::{Asked, ControlError, ControlSocket};
+use crate::core::{Clock, CommitId, Core, Input, Output, RequestId, RestoreError, Settings, TaskId, TaskOutcome};
+use links::{Dialler, OpenLink};
+use peers::Dials;
+
+/// Seconds from the Unix epoch to 2020-01-01, where Cairn's wire time begins.
+const UNIX_TO_2020: u64 = 1_577_836_800;
+/// A wall clock before 2024 was never set: a Raspberry Pi without a network wakes up in 1970.
+const WALL_PLAUSIBLE: u64 = 4 * 365 * 24 * 3_600;
+/// How often the loop looks after peers and resources when nothing happens.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Events that may wait for the loop; whoever sends more waits.
+const EVENTS_WAITING_MAX: usize = 256;
+/// How long a node that was told to end waits for its store and its links.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// What the loop receives from the tasks around it.
+#[derive(Debug)]
+pub(crate) enum DriverEvent {
+    /// Somebody connects: may it?
+    MayMeet { peer: NodeId, answer: oneshot::Sender<bool> },
+    /// A connection has its stream.
+    Connected { peer: NodeId, dialler: Dialler, connection: Connection, send: SendStream, recv: RecvStream },
+    /// A dial came to nothing.
+    DialFailed { peer: NodeId },
+    /// A peer was found on the local network.
+    Found { peer: NodeId, addresses: Vec<SocketAddr> },
+    /// Bytes arrived.
+    Bytes { link: LinkId, bytes: Vec<u8> },
+    /// A link can take more.
+    Ready,
+    /// A link is gone.
+    Lost { link: LinkId },
+}
+
+/// What comes back from the store and the executors; never waits, so that nothing can wait in a circle.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Commit { commit: CommitId, durable: bool },
+    Task { task: TaskId, outcome: TaskOutcome },
+    Answer { request: RequestId, response: Response },
+    Dropped(drops::Step),
+}
+
+/// Told once, when the node is up.
+#[derive(Debug, Clone)]
+pub struct ReadyInfo {
+    /// The node id.
+    pub node: NodeId,
+    /// Where peers can dial.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Why a node cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The store cannot be opened.
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] cairn_store::StoreError),
+    /// What is in the store cannot be used.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The control socket is taken or cannot be made.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The QUIC sockets cannot be opened.
+    #[error("cannot listen for peers: {0}")]
+    Listen(String),
+    /// No randomness from the system.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+    /// The asynchronous runtime cannot start.
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Runs a node until it is told to end. `say` gets lines for people as things happen.
+///
+/// # Errors
+/// [`NodeError`] if it cannot start.
+pub fn run(
+    home: &Path,
+    config: &NodeConfig,
+    identity: Identity,
+    ready: impl FnOnce(&ReadyInfo),
+    say: impl FnMut(&str),
+) -> Result<(), NodeError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // Two workers move bytes; executors and the store have threads of their own.
+    builder.worker_threads(2).enable_all();
+    let runtime = builder.build().map_err(NodeError::Runtime)?;
+    runtime.block_on(async { Driver::start(home, config, identity).await?.run(ready, say).await })
+}
+
+struct Driver {
+    core: Core,
+    store: Arc<Store>,
+    endpoint: Endpoint,
+    links: BTreeMap<LinkId, OpenLink>,
+    next_link: LinkId,
+    dials: Dials,
+    started: Instant,
+    store_size_max: u64,
+    work: work::Bench,
+    drops: drops::Drops,
+    requests: answers::Requests,
+    events: mpsc::Sender<DriverEvent>,
+    events_in: mpsc::Receiver<DriverEvent>,
+    done: mpsc::UnboundedSender<Done>,
+    done_in: mpsc::UnboundedReceiver<Done>,
+    asks: mpsc::Receiver<Asked>,
+    stop_control: watch::Sender<bool>,
+    control: tokio::task::JoinHandle<()>,
+    discovery: Option<discovery::Discovery>,
+    ended: bool,
+}
+
+impl Driver {
+    async fn start(home: &Path, config: &NodeConfig, identity: Identity) -> Result<Self, NodeError> {
+        let started = Instant::now();
+        let options = cairn_store::Options {
+            size_max: config.store.size_max,
+            reserve: config.store.reserve.min(config.store.size_max / 4),
+            ..cairn_store::Options::default()
+        };
+        let store = Arc::new(Store::open(home, options)?);
+        let control = ControlSocket::bind(home)?;
+        let endpoint = links::bind(&identity, &config.listen).await?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(NodeError::Random)?;
+        let settings = settings(config, &identity);
+        let core = Core::restore(identity, settings, &seed, clock(started), &*store)?;
+        let (events, events_in) = mpsc::channel(EVENTS_WAITING_MAX);
+        let (done, done_in) = mpsc::unbounded_channel();
+        let (asks_out, asks) = mpsc::channel(EVENTS_WAITING_MAX);
+        let (stop_control, stopped) = watch::channel(false);
+        let control = tokio::spawn(control.serve(asks_out, stopped));
+        tokio::spawn(links::accept(endpoint.clone(), events.clone()));
+        let work = work::Bench::new(config, Arc::clone(&store), done.clone());
+        let mut driver = Self {
+            core,
+            store,
+            endpoint,
+            links: BTreeMap::new(),
+            next_link: 0,
+            dials: Dials::default(),
+            started,
+            store_size_max: config.store.size_max,
+            work,
+            drops: drops::Drops::default(),
+            requests: answers::Requests::default(),
+            events,
+            events_in,
+            done,
+            done_in,
+            asks,
+            stop_control,
+            control,
+            discovery: None,
+            ended: false,
+        };
+        if config.discovery {
+            driver.discover();
+        }
+        Ok(driver)
+    }
+
+    fn discover(&mut self) {
+        let ports: BTreeSet<u16> = self.endpoint.bound_sockets().iter().map(SocketAddr::port).collect();
+        // Without discovery everything else works: addresses can be given by hand.
+        self.discovery = discovery::start(self.core.node_id(), &ports, self.events.clone()).ok();
+    }
+
+    async fn run(mut self, ready: impl FnOnce(&ReadyInfo), mut say: impl FnMut(&str)) -> Result<(), NodeError> {
+        let addresses = self.own_addresses();
+        self.announce(&addresses);
+        ready(&ReadyInfo { node: self.core.node_id(), addresses });
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(NodeError::Runtime)?;
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+            .map_err(NodeError::Runtime)?;
+        let mut last_look = None;
+        while !self.ended {
+            self.drain(&mut say);
+            if last_look.is_none_or(|at: Instant| at.elapsed() >= HOUSEKEEPING) {
+                last_look = Some(Instant::now());
+                self.housekeep();
+                self.drain(&mut say);
+            }
+            tokio::select! {
+                // Finished work first: it frees what the rest waits for.
+                biased;
+                Some(done) = self.done_in.recv() => self.handle_done(done),
+                Some((ask, answer)) = self.asks.recv() => self.handle_ask(ask, answer),
+                Some(event) = self.events_in.recv() => self.handle_event(event),
+                _ = terminate.recv() => self.shutdown(),
+                _ = interrupt.recv() => self.shutdown(),
+                () = tokio::time::sleep(self.nap()) => self.input(Input::Tick),
+            }
+        }
+        self.farewell().await;
+        Ok(())
+    }
+
+    fn nap(&self) -> Duration {
+        let now = clock(self.started).now;
+        let due = self.core.poll_timeout().map_or(HOUSEKEEPING, |at| Duration::from_millis(at - now));
+        due.min(HOUSEKEEPING)
+    }
+
+    fn shutdown(&mut self) {
+        self.core.stop();
+    }
+
+    async fn farewell(mut self) {
+        let _ = self.stop_control.send(true);
+        for link in self.links.values() {
+            link.close();
+        }
+        drop(self.discovery.take());
+        let _ = tokio::time::timeout(FAREWELL, self.endpoint.close()).await;
+        let _ = tokio::time::timeout(FAREWELL, self.control).await;
+    }
+
+    fn input(&mut self, input: Input) {
+        self.core.handle(clock(self.started), input, &*self.store);
+    }
+
+    /// Does everything that the core asks for, and fills every link that can take more.
+    fn drain(&mut self, say: &mut impl FnMut(&str)) {
+        loop {
+            while let Some(output) = self.core.poll() {
+                self.act(output, say);
+            }
+            self.pump_links();
+            if !self.step_drops() {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, output: Output, say: &mut impl FnMut(&str)) {
+        match output {
+            Output::Commit { commit, batch, own } => {
+                let done = self.done.clone();
+                let priority = if own { Priority::High } else { Priority::Normal };
+                let reply = move |result: Result<(), cairn_store::CommitError>| {
+                    let _ = done.send(Done::Commit { commit, durable: result.is_ok() });
+                };
+                self.store.submit_with(batch, priority, Box::new(reply));
+            }
+            Output::Run(order) => self.work.start(order),
+            Output::Reply { request, answer } => self.answer(request, answer),
+            Output::Close { link, reason } => {
+                say(&format!("closed a link: {reason}"));
+                self.drop_link(link);
+            }
+            Output::Say(text) => say(&text),
+            Output::Shutdown => self.ended = true,
+        }
+    }
+
+    fn pump_links(&mut self) {
+        for (link, open) in &self.links {
+            while let Ok(permit) = open.frames.try_reserve() {
+                let Some(frame) = self.core.poll_transmit(*link, &*self.store) else { break };
+                permit.send(frame);
+            }
+        }
+    }
+
+    fn handle_done(&mut self, done: Done) {
+        match done {
+            Done::Commit { commit, durable } => self.input(Input::Committed { commit, durable }),
+            Done::Task { task, outcome } => self.input(Input::TaskDone { task, outcome }),
+            Done::Answer { request, response } => self.finish_answer(request, response),
+            Done::Dropped(step) => self.dropped(step),
+        }
+    }
+
+    fn handle_event(&mut self, event: DriverEvent) {
+        match event {
+            DriverEvent::MayMeet { peer, answer } => {
+                let _ = answer.send(self.core.contacts().is_peer(&peer));
+            }
+            DriverEvent::Connected { peer, dialler, connection, send, recv } => {
+                self.connected(peer, dialler, connection, send, recv);
+            }
+            DriverEvent::DialFailed { peer } => self.dials.failed(peer, Instant::now()),
+            DriverEvent::Found { peer, addresses } => self.dials.found(peer, addresses),
+            DriverEvent::Bytes { link, bytes } => {
+                if self.links.contains_key(&link) {
+                    self.input(Input::Bytes { link, bytes });
+                }
+            }
+            DriverEvent::Ready => {}
+            DriverEvent::Lost { link } => self.drop_link(link),
+        }
+    }
+
+    fn housekeep(&mut self) {
+        self.core.set_resources(self.work.measure());
+        let addresses = self.own_addresses();
+        self.announce(&addresses);
+        self.dial_peers();
+        self.input(Input::Tick);
+    }
+
+    fn announce(&mut self, addresses: &[SocketAddr]) {
+        let texts = addresses.iter().map(SocketAddr::to_string).collect();
+        self.input(Input::Addresses { addresses: texts });
+    }
+
+    /// Where peers can dial: what is bound, with wildcards replaced by the addresses of the interfaces.
+    fn own_addresses(&self) -> Vec<SocketAddr> {
+        let bound = self.endpoint.bound_sockets();
+        let fixed = bound.iter().filter(|address| !address.ip().is_unspecified()).copied();
+        let addr = self.endpoint.addr();
+        let mut addresses: BTreeSet<SocketAddr> = fixed.chain(addr.ip_addrs().copied()).collect();
+        addresses.retain(|address| address.port() != 0);
+        addresses.into_iter().collect()
+    }
+}
+
+fn settings(config: &NodeConfig, identity: &Identity) -> Settings {
+    let mut engine = cairn_engine::Limits::default();
+    engine.meet.item_bytes_max = config.item_size_max;
+    engine.meet.partial_bytes_max = config.item_size_max.saturating_mul(6);
+    engine.bundle_bytes_max = config.store.size_max / 2;
+    engine.neighbour_bytes_max = config.store.size_max / 4;
+    Settings {
+        name: config.name.clone().unwrap_or_else(|| identity.node_id().short()),
+        tasks_enabled: config.tasks.enabled,
+        tasks_concurrent: usize::try_from(config.tasks.concurrent).unwrap_or(1),
+        task_limits: work::limits(config),
+        engine,
+        own_cap: u64::MAX,
+    }
+}
+
+/// The clocks at this moment. A wall clock that was never set is no clock.
+fn clock(started: Instant) -> Clock {
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let wall = unix.checked_sub(UNIX_TO_2020).filter(|wall| *wall >= WALL_PLAUSIBLE);
+    Clock { now: cairn_engine::Instant::from_ms(ms), wall }
+}
