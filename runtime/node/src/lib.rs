@@ -6,4 +6,7 @@
 pub mod config;
 pub mod control;
 pub mod core;
+mod driver;
 pub mod identity_file;
+
+pub use driver::{NodeError, ReadyInfo, STORE_DIR, run};

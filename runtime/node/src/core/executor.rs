@@ -7,7 +7,8 @@ use cairn_bundle::{Digest, NodeId};
 use cairn_engine::Instant;
 use cairn_ledger::{PayId, TaskResult};
 use cairn_store::{Read, Table};
-use cairn_task::{Choice, Resources, choose};
+use cairn_task::Resources;
+use cairn_task::ladder::{Failed, choose};
 
 use super::commit::{After, Tx};
 use super::funding::numbered;
@@ -57,6 +58,13 @@ pub enum TaskOutcome {
     Valid,
     /// A check found the result wrong, for this reason.
     Invalid(String),
+}
+
+/// The rung to run, and every better one with the reason in plain words.
+#[derive(Debug)]
+pub(crate) struct RungChoice {
+    pub(crate) rung: Option<usize>,
+    pub(crate) skipped: Vec<(usize, String)>,
 }
 
 #[derive(Debug)]
@@ -113,10 +121,18 @@ impl Core {
 
     /// Whether this node will not run a rung, however long one waits.
     pub(super) fn cannot_run(&self, id: &Digest, job: &Job, rung: u8) -> bool {
-        let Some(terms) = job.rungs.get(usize::from(rung)) else { return true };
         !self.settings.tasks_enabled
             || self.tasks.failed.contains_key(&(*id, rung))
-            || cairn_task::fits(terms, &self.settings.task_limits).is_err()
+            || !self.owner_allows(job, usize::from(rung))
+    }
+
+    /// Whether the owner's limits allow a rung, whatever the machine has free at the moment.
+    fn owner_allows(&self, job: &Job, rung: usize) -> bool {
+        let mut ladder = job.clone();
+        ladder.rungs.truncate(rung.saturating_add(1));
+        let unbounded = Resources::default();
+        let choice = choose(&ladder, &self.settings.task_limits, &unbounded, &|_| true, &[], rung.checked_sub(1));
+        choice.rung == Some(rung)
     }
 
     /// The payment that pays this node for a rung, if its lock may be acted on.
@@ -140,22 +156,34 @@ impl Core {
     }
 
     /// The ladder's choice for one job, with the reasons for every rung that was passed over.
-    pub(super) fn choose_rung(&self, id: &Digest, job: &cairn_board::JobView) -> Choice {
-        let mut excluded: BTreeMap<usize, String> = BTreeMap::new();
-        for (rung, terms) in numbered(&job.job) {
-            if let Some(reason) = self.tasks.failed.get(&(*id, rung)) {
-                excluded.insert(usize::from(rung), reason.clone());
+    pub(super) fn choose_rung(&self, id: &Digest, job: &cairn_board::JobView) -> RungChoice {
+        let mut failed = Vec::new();
+        let mut unpaid: BTreeMap<usize, String> = BTreeMap::new();
+        for (number, terms) in numbered(&job.job) {
+            let rung = usize::from(number);
+            if let Some(why) = self.tasks.failed.get(&(*id, number)) {
+                failed.push(Failed { rung, why: why.clone() });
             } else if job.job.payer != self.me
                 && terms.price > 0
-                && let Err(reason) = self.payment_for(job, rung)
+                && let Err(why) = self.payment_for(job, number)
             {
-                excluded.insert(usize::from(rung), reason);
+                // The ladder knows nothing of money: to it an unpaid rung is one that does not work.
+                failed.push(Failed { rung, why: why.clone() });
+                unpaid.insert(rung, why);
             }
         }
         let present = |blob: &Digest| self.blobs.contains_key(blob);
         let done = job.best_rung().map(usize::from);
         let measured = self.tasks.resources.clone().unwrap_or_default();
-        choose(&job.job, &self.settings.task_limits, &measured, &present, &excluded, done)
+        let choice = choose(&job.job, &self.settings.task_limits, &measured, &present, &failed, done);
+        let told = |(rung, reason): (usize, cairn_task::ladder::Reason)| {
+            let text = match (reason, unpaid.get(&rung)) {
+                (cairn_task::ladder::Reason::Failed(_), Some(unpaid)) => unpaid.clone(),
+                (reason, _) => reason.to_string(),
+            };
+            (rung, text)
+        };
+        RungChoice { rung: choice.rung, skipped: choice.skipped.into_iter().map(told).collect() }
     }
 
     /// Starts what may be started: checks of results first, then jobs.
@@ -177,7 +205,7 @@ impl Core {
                 let Some(rung) = choice.rung.and_then(|rung| u8::try_from(rung).ok()) else { continue };
                 let better = choice.skipped.iter().filter_map(|(skipped, reason)| {
                     let skipped = u8::try_from(*skipped).ok()?;
-                    (skipped > rung).then(|| (skipped, reason.to_string()))
+                    (skipped > rung).then(|| (skipped, reason.clone()))
                 });
                 let payment = self.payment_for(job, rung).ok();
                 let running = Running {

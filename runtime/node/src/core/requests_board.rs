@@ -96,17 +96,15 @@ impl Core {
         }
         let Attachment::Job(loaded) = attachment else { return Err(No::new("no job file came with the order")) };
         let group = self.boards.named(board).ok_or_else(|| no_board(board))?.group;
-        let mut job = loaded.job;
-        job.payer = self.me;
-        job.nonce = self.rng.bytes();
-        for (_, blob) in &loaded.blobs {
+        let job = loaded.job(self.me, self.rng.bytes());
+        for (_, blob) in loaded.blobs() {
             self.check_item_size(blob.len())?;
         }
         let slot = self.boards.group(group).ok_or_else(|| no_board(board))?;
         let doc = slot.board.sign(&Fact::Job(Box::new(job)), self.clock.claim(), &self.identity).map_err(No::new)?;
         let id = doc.id().to_string();
         let mut tx = Tx::default();
-        for (digest, blob) in loaded.blobs {
+        for (digest, blob) in loaded.into_blobs() {
             let bytes = u64::try_from(blob.len()).unwrap_or(u64::MAX);
             tx.put(Table::Blobs, *digest.as_bytes(), blob);
             tx.then(After::OwnBlob { id: digest, bytes });

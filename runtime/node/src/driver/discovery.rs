@@ -17,7 +17,6 @@ const PROPERTY_NODE: &str = "node";
 const ADDRESSES_MAX: usize = 16;
 
 /// A running announcement; it ends when dropped.
-#[derive(Debug)]
 pub(crate) struct Discovery {
     daemon: ServiceDaemon,
 }

@@ -41,6 +41,9 @@ const EVENTS_WAITING_MAX: usize = 256;
 /// How long a node that was told to end waits for its store and its links.
 const FAREWELL: Duration = Duration::from_secs(10);
 
+/// The store's folder in the data directory.
+pub const STORE_DIR: &str = "store";
+
 /// What the loop receives from the tasks around it.
 #[derive(Debug)]
 pub(crate) enum DriverEvent {
@@ -150,7 +153,7 @@ impl Driver {
             reserve: config.store.reserve.min(config.store.size_max / 4),
             ..cairn_store::Options::default()
         };
-        let store = Arc::new(Store::open(home, options)?);
+        let store = Arc::new(Store::open(home.join(STORE_DIR), options)?);
         let control = ControlSocket::bind(home)?;
         let endpoint = links::bind(&identity, &config.listen).await?;
         let mut seed = [0; 32];
@@ -209,11 +212,15 @@ impl Driver {
         let mut last_look = None;
         while !self.ended {
             self.drain(&mut say);
+            if self.ended {
+                break;
+            }
             if last_look.is_none_or(|at: Instant| at.elapsed() >= HOUSEKEEPING) {
                 last_look = Some(Instant::now());
                 self.housekeep();
                 self.drain(&mut say);
             }
+            let nap = self.nap();
             tokio::select! {
                 // Finished work first: it frees what the rest waits for.
                 biased;
@@ -222,7 +229,7 @@ impl Driver {
                 Some(event) = self.events_in.recv() => self.handle_event(event),
                 _ = terminate.recv() => self.shutdown(),
                 _ = interrupt.recv() => self.shutdown(),
-                () = tokio::time::sleep(self.nap()) => self.input(Input::Tick),
+                () = tokio::time::sleep(nap) => self.input(Input::Tick),
             }
         }
         self.farewell().await;
@@ -326,7 +333,7 @@ impl Driver {
     }
 
     fn housekeep(&mut self) {
-        self.core.set_resources(self.work.measure());
+        self.core.set_resources(work::Bench::measure());
         let addresses = self.own_addresses();
         self.announce(&addresses);
         self.dial_peers();
