@@ -34,10 +34,10 @@ pub enum Fact {
     },
 }
 
-/// A node is a member of the board.
+/// A node is a member of the board: it says so itself, or a member that invited it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The member: the author of the document.
+    /// The member.
     pub node: NodeId,
     /// Its card, which the board does not read: at most 1 KiB.
     pub card: Vec<u8>,
@@ -180,7 +180,6 @@ impl Fact {
 
     fn check(&self, author: &NodeId) -> Result<(), FactError> {
         match self {
-            Self::Member(member) if member.node != *author => Err(FactError::Author),
             Self::Member(member) if member.card.len() > CARD_BYTES_MAX => Err(FactError::Card),
             Self::Job(job) if job.payer != *author => Err(FactError::Author),
             Self::Job(job) => Ok(job.check()?),
@@ -451,9 +450,9 @@ mod tests {
     }
 
     #[test]
-    fn nobody_introduces_another_as_a_member() {
+    fn nobody_posts_a_job_in_the_name_of_another() {
         let other = Identity::from_seed(&[2; 32]).node_id();
-        let fact = Fact::Member(Member { node: other, card: Vec::new() });
+        let fact = Fact::Job(Box::new(Job { payer: other, ..job(1) }));
         assert_eq!(fact.to_body(&author()), Err(FactError::Author));
     }
 }

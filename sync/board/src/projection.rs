@@ -16,21 +16,24 @@ pub const FUNDINGS_PER_RUNG_MAX: usize = 64;
 /// What a board says. Nodes that hold the same documents see equal views.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BoardView {
-    /// The members that have introduced themselves.
+    /// The members: those who have introduced themselves, and those who were invited.
     pub members: BTreeMap<NodeId, MemberView>,
     /// The jobs by their ids.
     pub jobs: BTreeMap<DocId, JobView>,
 }
 
-/// A member that has introduced itself.
+/// A member that has introduced itself or was invited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberView {
     /// The document.
     pub id: DocId,
     /// When, by its own clock: advisory.
     pub time: u64,
-    /// Its card, which the board has not read: the latest one by its own clock.
+    /// Its card, which the board has not read: the latest one that it gave itself, or else the latest one
+    /// that somebody gave who invited it.
     pub card: Vec<u8>,
+    /// Whether it has introduced itself; otherwise somebody else has named it.
+    pub introduced: bool,
 }
 
 /// A job and what became of it.
@@ -164,9 +167,11 @@ pub(crate) fn project(docs: &BTreeMap<DocId, Verified>) -> BoardView {
     for doc in docs.values() {
         match doc.fact() {
             Fact::Member(member) => {
-                let new = MemberView { id: doc.id(), time: doc.time(), card: member.card.clone() };
+                let introduced = doc.author() == member.node;
+                let new =
+                    MemberView { id: doc.id(), time: doc.time(), card: member.card.clone(), introduced };
                 let old = view.members.entry(member.node).or_insert_with(|| new.clone());
-                if (new.time, new.id) > (old.time, old.id) {
+                if (new.introduced, new.time, new.id) > (old.introduced, old.time, old.id) {
                     *old = new;
                 }
             }
@@ -315,5 +320,33 @@ impl JobView {
                 (view.result.rung, accepted, core::cmp::Reverse(view.id))
             })
             .map(|view| view.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doc::SignedDoc;
+    use crate::fact::Member;
+    use crate::secret::BoardSecret;
+    use cairn_bundle::Identity;
+
+    #[test]
+    fn an_invited_member_is_one_and_its_own_card_goes_before_what_others_say() {
+        let secret = BoardSecret::new([7; 32]);
+        let (host, guest) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
+        let say = |by: &Identity, card: &[u8], time| {
+            let fact = Fact::Member(Member { node: guest.node_id(), card: card.to_vec() });
+            SignedDoc::sign(&fact, time, by, &secret).unwrap().verify(&secret).unwrap()
+        };
+        let invited = say(&host, b"old", 90);
+        let view = project([&invited].into_iter());
+        assert_eq!(view.members.get(&guest.node_id()).map(|member| member.introduced), Some(false));
+        let introduced = say(&guest, b"own", 1);
+        let later = say(&host, b"forged", 99);
+        let mut docs = [&invited, &introduced, &later];
+        docs.sort_by_key(|doc| doc.id());
+        let view = project(docs.into_iter());
+        assert_eq!(view.members.get(&guest.node_id()).map(|member| &member.card[..]), Some(&b"own"[..]));
     }
 }
