@@ -340,13 +340,12 @@ mod tests {
             SignedDoc::sign(&fact, time, by, &secret).unwrap().verify(&secret).unwrap()
         };
         let invited = say(&host, b"old", 90);
-        let view = project([&invited].into_iter());
+        let view = project(&BTreeMap::from([(invited.id(), invited.clone())]));
         assert_eq!(view.members.get(&guest.node_id()).map(|member| member.introduced), Some(false));
         let introduced = say(&guest, b"own", 1);
         let later = say(&host, b"forged", 99);
-        let mut docs = [&invited, &introduced, &later];
-        docs.sort_by_key(|doc| doc.id());
-        let view = project(docs.into_iter());
+        let docs = [invited, introduced, later].map(|doc| (doc.id(), doc));
+        let view = project(&BTreeMap::from(docs));
         assert_eq!(view.members.get(&guest.node_id()).map(|member| &member.card[..]), Some(&b"own"[..]));
     }
 }
