@@ -339,7 +339,10 @@ impl Loader<'_> {
             fee: file.fee,
             useful_until: None,
         };
-        template.check().map_err(|error| At(Some(title), error.into()))?;
+        template.check().map_err(|error| {
+            let of_the_title = matches!(error, JobError::Title | JobError::Control);
+            At(of_the_title.then_some(title), error.into())
+        })?;
         Ok(LoadedJob { template, blobs: self.blobs })
     }
 

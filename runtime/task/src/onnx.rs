@@ -60,7 +60,7 @@ impl Backend {
     pub(crate) fn load(library: Option<&Path>) -> Result<Self, TaskError> {
         if let Some(path) = library {
             match ort::init_from(path) {
-                Ok(builder) => return Self::build(builder, false, String::new()),
+                Ok(builder) => return Self::build(builder, Some(path), ""),
                 Err(_) => return Self::built_in(" (the ONNX Runtime library does not load)"),
             }
         }
@@ -71,18 +71,24 @@ impl Backend {
         if !ort::set_api(ort_tract::api()) {
             return Err(TaskError::NoWorker("an ONNX back end was loaded before".to_owned()));
         }
-        Self::build(ort::init(), true, note.to_owned())
+        Self::build(ort::init(), None, note)
     }
 
     fn build(
         builder: ort::environment::EnvironmentBuilder,
-        built_in: bool,
-        note: String,
+        library: Option<&Path>,
+        note: &str,
     ) -> Result<Self, TaskError> {
         let environment =
             builder.with_telemetry(false).build().map_err(|error| TaskError::NoWorker(text(error)))?;
-        let name = name_in(ort::info(), built_in) + &note;
-        Ok(Self { environment, name, built_in })
+        let name = match library {
+            None => format!("tract {}{note}", word_in(ort::info(), "version=")),
+            Some(path) => {
+                let build = || word_in(ort::info(), "git-commit-id=");
+                format!("ONNX Runtime {}", version_in(path).unwrap_or_else(build))
+            }
+        };
+        Ok(Self { environment, name, built_in: library.is_none() })
     }
 
     /// Computes a model on an input.
@@ -144,19 +150,18 @@ impl Backend {
     }
 }
 
-/// The short name of a back end, out of what it says about its build.
-fn name_in(info: &str, built_in: bool) -> String {
-    let word = |key: &str| {
-        info.split([',', ' '])
-            .find_map(|part| part.trim().strip_prefix(key))
-            .map(|word| cairn_board::plain_text(word, 24))
-    };
-    if built_in {
-        format!("tract {}", word("version=").unwrap_or_default())
-    } else {
-        let version = word("git-branch=rel-").or_else(|| word("git-commit-id=")).unwrap_or_default();
-        format!("ONNX Runtime {version}")
-    }
+/// The word after a key in what a back end says about its build.
+fn word_in(info: &str, key: &str) -> String {
+    let word = info.split([',', ' ']).find_map(|part| part.trim().strip_prefix(key));
+    cairn_board::plain_text(word.unwrap_or("of unknown version"), 24)
+}
+
+/// The version at the end of the library's own file name: `libonnxruntime.so.1.24.2`.
+fn version_in(library: &Path) -> Option<String> {
+    let file = library.canonicalize().ok()?;
+    let (_, version) = file.file_name()?.to_str()?.split_once(".so.")?;
+    let plain = version.len() <= 24 && version.chars().all(|c| c.is_ascii_digit() || c == '.');
+    plain.then(|| version.to_owned())
 }
 
 fn memory_error(error: &ort::Error) -> bool {
@@ -274,8 +279,18 @@ mod tests {
     #[test]
     fn the_name_of_a_back_end_has_its_version() {
         let built_in = "ORT Build Info: backend=ort-tract, version=0.5.0+0.23";
-        assert_eq!(name_in(built_in, true), "tract 0.5.0+0.23");
-        let library = "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=26250ae, build type=Release";
-        assert_eq!(name_in(library, false), "ONNX Runtime 1.31.1");
+        assert_eq!(word_in(built_in, "version="), "0.5.0+0.23");
+        assert_eq!(word_in("", "version="), "of unknown version");
+        let folder = tempfile::tempdir().unwrap();
+        for (name, version) in [
+            ("libonnxruntime.so.1.24.2", Some("1.24.2".to_owned())),
+            ("libonnxruntime.so", None),
+            ("libonnxruntime.so.evil", None),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            assert_eq!(version_in(&path), version);
+        }
+        assert_eq!(version_in(&folder.path().join("missing.so.1")), None);
     }
 }

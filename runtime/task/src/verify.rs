@@ -275,3 +275,154 @@ pub fn verify(
     let report = crate::run(&TaskSpec::new(rung, claim.module, input), executors, cancel)?;
     plan.judge(&report.output)
 }
+
+#[cfg(test)]
+mod tests {
+    use cairn_board::{BlobRef, Bounds, Engine, Postprocess, Preprocess, Rung};
+    use cairn_bundle::Identity;
+
+    use super::*;
+
+    fn job(items: Items, class: Class, verify: Verify) -> Job {
+        let bounds = Bounds { fuel: 1, memory_bytes: 1, wall_ms: 1, output_bytes: 4_096 };
+        let rung = Rung {
+            name: "r".to_owned(),
+            engine: Engine::Wasm,
+            module: BlobRef::of(b"m"),
+            quality_ppm: 1,
+            price: 1,
+            bounds,
+            pre: Preprocess::None,
+            post: Postprocess::None,
+        };
+        Job {
+            title: "t".to_owned(),
+            payer: Identity::from_seed(&[1; 32]).node_id(),
+            nonce: [0; 16],
+            input: BlobRef::of(b"input"),
+            items,
+            rungs: vec![rung],
+            class,
+            verify,
+            fee: 0,
+            useful_until: None,
+        }
+    }
+
+    /// SplitMix64.
+    fn counter() -> impl FnMut() -> u64 {
+        let mut state = 0_u64;
+        move || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        }
+    }
+
+    /// Ten pictures of one pixel: 0 to 9.
+    fn pictures() -> Vec<u8> {
+        let mut file = vec![0, 0, 8, 3, 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0, 1];
+        file.extend(0..10);
+        file
+    }
+
+    /// What an honest worker answers: each pixel as a number.
+    fn answer(input: &[u8]) -> Vec<u8> {
+        Idx::parse(input)
+            .unwrap()
+            .pixels()
+            .iter()
+            .flat_map(|pixel| format!("{pixel}\n").into_bytes())
+            .collect()
+    }
+
+    fn spot(class: Class, items: u32, output: &[u8]) -> Verdict {
+        let job = job(Items::Idx, class, Verify::Spot { items });
+        match plan(&job, 0, &pictures(), output, &mut counter()) {
+            Ok(plan) => plan.judge(&plan.input.as_deref().map(answer).unwrap_or_default()).unwrap(),
+            Err(flaw) => Verdict::Bad(flaw),
+        }
+    }
+
+    #[test]
+    fn an_honest_answer_is_good_whatever_is_drawn() {
+        let honest = answer(&pictures());
+        for items in 0..12 {
+            let checked = usize::try_from(items.min(10)).unwrap();
+            assert_eq!(spot(Class::Exact, items, &honest), Verdict::Good { checked });
+            assert_eq!(spot(Class::Vote, items, &honest), Verdict::Good { checked });
+        }
+        assert_eq!(spot(Class::None, 5, &honest), Verdict::Good { checked: 0 });
+    }
+
+    #[test]
+    fn one_wrong_line_is_found_when_every_item_is_drawn() {
+        let mut forged = answer(&pictures());
+        forged[6] = b'9';
+        let differs = Flaw::Differs { differing: 1, checked: 10, allowed: 0, first: 3 };
+        assert_eq!(spot(Class::Exact, 10, &forged), Verdict::Bad(differs.clone()));
+        assert_eq!(spot(Class::Tolerance { eps_ppm: 99_999 }, 10, &forged), Verdict::Bad(differs));
+        assert_eq!(spot(Class::Tolerance { eps_ppm: 100_000 }, 10, &forged), Verdict::Good { checked: 10 });
+    }
+
+    #[test]
+    fn a_sample_allows_one_difference_only_if_the_job_tolerates_any() {
+        let lazy = b"0\n".repeat(10);
+        assert!(matches!(spot(Class::Tolerance { eps_ppm: 10_000 }, 5, &lazy), Verdict::Bad(_)));
+        assert_eq!((allowed(12, 10_000, false), allowed(12, 10_000, true), allowed(12, 0, false)), (1, 0, 0));
+        assert_eq!(allowed(usize::MAX, 1_000_000, false), usize::MAX);
+    }
+
+    #[test]
+    fn an_output_of_the_wrong_form_is_bad_even_for_who_trusts() {
+        let trusting = job(Items::Idx, Class::Exact, Verify::Trust);
+        let flaw = |output: &[u8]| plan(&trusting, 0, &pictures(), output, &mut counter()).unwrap_err();
+        assert_eq!(flaw(b""), Flaw::Count { items: 10, lines: 0 });
+        assert_eq!(flaw(b"1"), Flaw::Unfinished);
+        assert_eq!(flaw(b"\n"), Flaw::Line(0));
+        assert_eq!(flaw(&b"1\n".repeat(11)), Flaw::Count { items: 10, lines: 11 });
+        assert_eq!(flaw(&b"1\n\n".repeat(5)), Flaw::Line(1));
+        assert_eq!(flaw(&[b'1'; 4_097]), Flaw::TooLarge);
+        let honest = answer(&pictures());
+        assert_eq!(plan(&trusting, 1, &pictures(), &honest, &mut counter()), Err(Flaw::NoSuchRung(1)));
+        assert_eq!(plan(&trusting, 0, &pictures(), &honest, &mut counter()).unwrap().input, None);
+    }
+
+    #[test]
+    fn whole_outputs_are_computed_again_as_a_whole() {
+        let judged = |class, claimed: &[u8], again: &[u8]| {
+            let job = job(Items::Whole, class, Verify::Spot { items: 1 });
+            let plan = plan(&job, 0, b"in", claimed, &mut counter()).unwrap();
+            assert_eq!(plan.input.as_deref(), Some(&b"in"[..]));
+            plan.judge(again).unwrap()
+        };
+        assert_eq!(judged(Class::Exact, b"a", b"a"), Verdict::Good { checked: 1 });
+        assert!(matches!(judged(Class::Exact, b"a", b"b"), Verdict::Bad(_)));
+        let half = Class::Tolerance { eps_ppm: 500_000 };
+        assert_eq!(judged(half, b"1\n2", b"1\n3"), Verdict::Good { checked: 2 });
+        assert!(matches!(judged(half, b"1\n2", b"0\n3\n4"), Verdict::Bad(_)));
+        let trusting = job(Items::Whole, Class::Exact, Verify::Trust);
+        assert_eq!(plan(&trusting, 0, b"in", b"", &mut counter()).unwrap().input, None);
+    }
+
+    #[test]
+    fn a_payer_that_cannot_compute_says_nothing_about_the_worker() {
+        let job = job(Items::Idx, Class::Exact, Verify::Spot { items: 3 });
+        let plan = plan(&job, 0, &pictures(), &answer(&pictures()), &mut counter()).unwrap();
+        for broken in [&b""[..], b"1\n", b"1\n2\n3", b"1\n\n3\n"] {
+            assert!(plan.judge(broken).is_err());
+        }
+    }
+
+    #[test]
+    fn every_item_is_drawn_about_equally_often_and_never_twice() {
+        let (mut random, mut hits) = (counter(), [0_u32; 10]);
+        for _ in 0..10_000 {
+            let drawn = draw(3, 10, &mut random);
+            assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]) && drawn.len() == 3);
+            drawn.iter().for_each(|item| hits[*item] += 1);
+        }
+        assert!(hits.iter().all(|hit| (2_700..3_300).contains(hit)), "{hits:?}");
+    }
+}
