@@ -1,7 +1,7 @@
 //! A handle that stops a running task from another thread.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Stops a task from another thread. Clones stop the same task.
 ///

@@ -181,7 +181,7 @@ impl JobFile {
         let bytes = read(path, FILE_BYTES_MAX).map_err(at_file)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| at_file(Fault::Syntax("it is not a text in UTF-8".to_owned())))?;
-        let loader = Loader { folder: path.parent().unwrap_or(Path::new("")), blobs: Vec::new() };
+        let loader = Loader { folder: path.parent().unwrap_or_else(|| Path::new("")), blobs: Vec::new() };
         loader.load(&text, input).map_err(|At(offset, fault)| JobFileError {
             path: path.to_path_buf(),
             line: offset.map(|offset| line_of(&text, offset)),
@@ -451,7 +451,7 @@ fn bounds(text: &Spanned<BoundsText>, engine: Engine) -> Result<Bounds, At> {
     let amount = |field, value: &Spanned<String>, parse: fn(&str) -> Option<u64>, wanted| {
         parse(value.get_ref())
             .filter(|amount| *amount > 0)
-            .ok_or(At(Some(value.span().start), Fault::Value { field, wanted }))
+            .ok_or_else(|| At(Some(value.span().start), Fault::Value { field, wanted }))
     };
     let size = "a size such as \"16 MiB\"";
     let fuel = match (engine, text.fuel) {

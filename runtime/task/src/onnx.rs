@@ -135,10 +135,9 @@ impl Backend {
             builder
         } else {
             // One thread: the order of additions, and so the result, does not depend on the machine.
-            builder
-                .with_intra_threads(1)
-                .and_then(|builder| builder.with_inter_threads(1))
-                .map_err(|error| TaskError::NoWorker(text(error)))?
+            let no_threads = |error: ort::Error<_>| TaskError::NoWorker(text(error));
+            let builder = builder.with_intra_threads(1).map_err(no_threads)?;
+            builder.with_inter_threads(1).map_err(no_threads)?
         };
         let session = builder.commit_from_memory(model).map_err(refused)?;
         if session.inputs().len() != 1 || session.outputs().is_empty() {

@@ -2,13 +2,14 @@
 //!
 //! The same module and input give the same output and the same fuel on every
 //! processor: not-a-number values are made canonical, relaxed SIMD is strict,
-//! there are no threads, and the host is deterministic ([`crate::wasi`]).
+//! there are no threads, and nothing that the host offers depends on time or place.
 
+use core::sync::atomic::{AtomicU8, Ordering};
+use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cairn_board::Bounds;
 use wasmtime::{Config, Engine, Linker, Module, Store, Trap};

@@ -1,4 +1,5 @@
 //! The WASM executor in this process: what a module may do, what it may not, and that it is always the same.
+#![expect(clippy::unwrap_used, reason = "tests may stop where they stand")]
 
 use cairn_board::Bounds;
 use cairn_task::wasm::execute;

@@ -1,11 +1,12 @@
 //! The parent's side: start a worker, feed it, wait no longer than allowed, and make sense of its end.
 
+use core::time::Duration;
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cairn_board::Engine;
 

@@ -1,7 +1,8 @@
 //! Modules and models that mean harm or are broken: each ends with a reason, and nothing but itself ends.
 
+use core::time::Duration;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cairn_board::{Bounds, Engine};
 use cairn_task::{Cancel, Executors, TaskError, WorkerCommand, run};

@@ -2,6 +2,13 @@
 //!
 //! The usual test harness takes `main`, which a worker has to begin in, so the
 //! tests are called here: all of them, or those whose name contains an argument.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "these are tests, and their harness"
+)]
 
 mod digits;
 mod hostile;
