@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use cairn_bundle::{Bundle, Digest, NodeId};
+use cairn_bundle::{Bundle, Digest, Eid, NodeId};
 use cairn_link::{Hello, Item, MeetEvent, MeetLimits, Mode, RefuseReason, Topic, Transmit};
 
 use crate::bundles::{BundleRecord, Bundles, offered_to};
@@ -12,6 +12,9 @@ use crate::holdings::Holdings;
 use crate::seen::Seen;
 use crate::session::Session;
 use crate::time::Instant;
+
+/// The service that stands for the node itself in a previous-node block.
+const NODE_SERVICE: &str = "meet";
 
 /// What a node is willing to hold and do, whatever is sent to it.
 #[derive(Debug, Clone)]
@@ -378,11 +381,19 @@ impl Engine {
             self.actions.push_back(Action::Deliver { ticket, id, bundle });
             return;
         }
+        // It is kept as it will be sent on: this node is the previous one, and one hop is used up.
+        let previous = Eid::node(&self.me, NODE_SERVICE).ok();
+        let Some(onward) = previous.and_then(|previous| bundle.forwarded_by(&previous, 0).ok()) else {
+            self.count("bundles refused: too many hops");
+            self.settle(link, peer, item, Err(RefuseReason::NotWanted));
+            return;
+        };
+        let onward_bytes = onward.encode();
         let record = BundleRecord {
             destination: bundle.destination().node_id(),
             source: bundle.source().node_id(),
             neighbour: Some(peer),
-            bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            bytes: u64::try_from(onward_bytes.len()).unwrap_or(u64::MAX),
             remaining_ms: bundle.remaining_ms(None, 0).unwrap_or_else(|| bundle.primary().lifetime_ms),
             kept_since: self.now,
         };
@@ -391,7 +402,7 @@ impl Engine {
             return;
         }
         let ticket = self.pend(link, item, Some(record));
-        self.actions.push_back(Action::Keep { ticket, id, bundle });
+        self.actions.push_back(Action::Keep { ticket, id, bytes: onward_bytes });
     }
 
     fn may_carry(&mut self, peer: &NodeId, record: &BundleRecord) -> Result<(), RefuseReason> {

@@ -160,8 +160,8 @@ pub enum Action {
         ticket: Ticket,
         /// Content id.
         id: Digest,
-        /// The bundle as it came in.
-        bundle: Bundle,
+        /// The bundle as it will be sent on: with this node as the previous one, and a hop counted.
+        bytes: Vec<u8>,
     },
     /// A bundle for this node: deliver it and store its id in one step, then answer with [`Event::Taken`].
     Deliver {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use cairn_board::{Applied, Board, BoardView, CheckedChange, Fact, JobState, JobView, Judgement, ResultView, SignedDoc};
+use cairn_board::{
+    Applied, Board, BoardView, CheckedChange, Fact, JobState, JobView, Judgement, ResultView, SignedDoc,
+};
 use cairn_bundle::{Digest, NodeId};
 use cairn_engine::Scope;
 use cairn_link::{Item, RefuseReason, Topic};
 use cairn_store::Table;
 
-use super::commit::{After, Tx};
 use super::Core;
+use super::commit::{After, Tx};
 
 /// What the node asks of a job.
 pub(crate) trait JobExt {
@@ -156,7 +158,10 @@ impl Core {
             }
             Err(error) => {
                 self.count("own documents that did not fit their board");
-                self.say(format!("a document could not be written on board “{}”: {error}", self.board_name(group)));
+                self.say(format!(
+                    "a document could not be written on board “{}”: {error}",
+                    self.board_name(group)
+                ));
             }
         }
     }

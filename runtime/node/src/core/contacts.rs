@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cairn_bundle::card::{Card, SignedCard};
 use cairn_bundle::NodeId;
+use cairn_bundle::card::{Card, SignedCard};
 use minicbor::{Decoder, Encoder};
 
 /// Contacts that are kept; a further card is refused.
@@ -119,9 +119,14 @@ impl Contacts {
     /// Finds a contact by node id or by the name on its card.
     pub(crate) fn find(&self, text: &str) -> Result<NodeId, Unknown> {
         if let Ok(node) = text.parse::<NodeId>() {
-            return self.by_node.get_key_value(&node).map(|(n, _)| *n).ok_or_else(|| Unknown::Nobody(text.into()));
+            return self
+                .by_node
+                .get_key_value(&node)
+                .map(|(n, _)| *n)
+                .ok_or_else(|| Unknown::Nobody(text.into()));
         }
-        let mut found = self.by_node.iter().filter(|(_, contact)| contact.card().name == text).map(|(n, _)| *n);
+        let mut found =
+            self.by_node.iter().filter(|(_, contact)| contact.card().name == text).map(|(n, _)| *n);
         match (found.next(), found.next()) {
             (Some(node), None) => Ok(node),
             (None, _) => Err(Unknown::Nobody(text.into())),

@@ -8,11 +8,11 @@ use cairn_engine::{CloseReason, Event, LinkId};
 use cairn_link::{Item, Mode, Topic, parcel, parcel_frames};
 use cairn_store::{Read, Table};
 
-use super::wire::SERVICE_MEET;
-use super::{Core, DROP_LINKS, Input};
 use super::clock::Clock;
 use super::commit::{Tx, table_of};
 use super::outbound::CannotSend;
+use super::wire::SERVICE_MEET;
+use super::{Core, DROP_LINKS, Input};
 
 /// How far the import of one parcel came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

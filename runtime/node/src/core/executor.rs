@@ -10,9 +10,9 @@ use cairn_store::{Read, Table};
 use cairn_task::Resources;
 use cairn_task::ladder::{Failed, choose};
 
+use super::boards::JobExt;
 use super::commit::{After, Tx};
 use super::funding::numbered;
-use super::boards::JobExt;
 use super::{Core, Output};
 
 /// Names one task while the process lives.
@@ -131,7 +131,8 @@ impl Core {
         let mut ladder = job.clone();
         ladder.rungs.truncate(rung.saturating_add(1));
         let unbounded = Resources::default();
-        let choice = choose(&ladder, &self.settings.task_limits, &unbounded, &|_| true, &[], rung.checked_sub(1));
+        let choice =
+            choose(&ladder, &self.settings.task_limits, &unbounded, &|_| true, &[], rung.checked_sub(1));
         choice.rung == Some(rung)
     }
 
@@ -266,14 +267,17 @@ impl Core {
 
     /// Output, RESULT and result document become durable together, and only then leave.
     fn publish_result(&mut self, running: &Running, report: cairn_task::TaskReport) {
-        let Some((group, payer)) = self.boards.job(&running.job).map(|(slot, job)| (slot.group, job.job.payer)) else {
+        let Some((group, payer)) =
+            self.boards.job(&running.job).map(|(slot, job)| (slot.group, job.job.payer))
+        else {
             return;
         };
         let output = BlobRef::of(&report.output);
         let mut tx = Tx::default();
         let mut result_entry = Digest([0; 32]);
         if let Some(payment) = running.payment.filter(|_| payer != self.me) {
-            let Some(entry) = self.sign_result(&mut tx, &payer, payment, running.rung, &output, &report) else {
+            let Some(entry) = self.sign_result(&mut tx, &payer, payment, running.rung, &output, &report)
+            else {
                 return;
             };
             result_entry = entry;
@@ -290,7 +294,9 @@ impl Core {
             fell_from: running
                 .fell_from
                 .iter()
-                .map(|(rung, reason)| (*rung, cairn_board::plain_text(reason, cairn_board::fact::REASON_BYTES_MAX)))
+                .map(|(rung, reason)| {
+                    (*rung, cairn_board::plain_text(reason, cairn_board::fact::REASON_BYTES_MAX))
+                })
                 .collect(),
             result_entry,
         };

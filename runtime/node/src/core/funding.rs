@@ -49,11 +49,19 @@ impl Core {
     fn funding_gaps(&self) -> Vec<Gap> {
         let mut gaps = Vec::new();
         for slot in self.boards.iter() {
-            let members = |node: &&NodeId| slot.view.members.contains_key(*node) || slot.proven.contains(*node);
+            let members =
+                |node: &&NodeId| slot.view.members.contains_key(*node) || slot.proven.contains(*node);
             let creditor = |node: &&NodeId| self.ledger.available(&self.me, node) > 0;
-            let hops: Vec<NodeId> =
-                self.contacts.peers().map(|(node, _)| node).filter(members).filter(creditor).copied().collect();
-            let mine = slot.view.jobs.iter().filter(|(_, job)| job.job.payer == self.me && job.state.is_open());
+            let hops: Vec<NodeId> = self
+                .contacts
+                .peers()
+                .map(|(node, _)| node)
+                .filter(members)
+                .filter(creditor)
+                .copied()
+                .collect();
+            let mine =
+                slot.view.jobs.iter().filter(|(_, job)| job.job.payer == self.me && job.state.is_open());
             for (id, job) in mine {
                 for (rung, terms) in numbered(&job.job).filter(|(_, rung)| rung.price > 0) {
                     let funded = |hop: &NodeId| {
@@ -94,8 +102,11 @@ impl Core {
             amount,
         };
         self.publish_fact(tx, gap.group, &Fact::Funding(funding));
-        let members: Vec<NodeId> =
-            self.boards.group(gap.group).map(|slot| slot.view.members.keys().copied().collect()).unwrap_or_default();
+        let members: Vec<NodeId> = self
+            .boards
+            .group(gap.group)
+            .map(|slot| slot.view.members.keys().copied().collect())
+            .unwrap_or_default();
         let me = self.me;
         for member in members.into_iter().filter(|member| *member != me) {
             let guarantor = if member == gap.first_hop { Kid::NOBODY } else { Kid::of(&gap.first_hop) };

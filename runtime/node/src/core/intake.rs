@@ -7,7 +7,7 @@ use cairn_link::{Item, RefuseReason, Topic};
 use cairn_store::Table;
 
 use super::commit::{After, Tx};
-use super::wire::{SERVICE_INBOX, SERVICE_LEDGER, SERVICE_MEET};
+use super::wire::{SERVICE_INBOX, SERVICE_LEDGER};
 use super::{Core, Output};
 
 /// Blobs that came by a drop before the job that names them, waiting for what is being stored.
@@ -141,16 +141,10 @@ impl Core {
         }
     }
 
-    /// A bundle for somebody else: stored as it will be sent on, with this node as the previous one.
-    pub(super) fn keep(&mut self, ticket: Ticket, id: Digest, bundle: &Bundle) {
-        let me = cairn_bundle::Eid::node(&self.me, SERVICE_MEET).ok();
-        let Some(onward) = me.and_then(|me| bundle.forwarded_by(&me, 0).ok()) else {
-            self.count("bundles refused: too many hops");
-            self.refuse(ticket, RefuseReason::NotWanted);
-            return;
-        };
+    /// A bundle for somebody else.
+    pub(super) fn keep(&mut self, ticket: Ticket, id: Digest, bytes: Vec<u8>) {
         let mut tx = Tx::default();
-        tx.put(Table::Bundles, *id.as_bytes(), onward.encode());
+        tx.put(Table::Bundles, *id.as_bytes(), bytes);
         tx.put(Table::Seen, *id.as_bytes(), []);
         tx.then(After::Taken { ticket });
         self.commit_foreign(tx);

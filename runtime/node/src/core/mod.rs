@@ -309,7 +309,7 @@ impl Core {
         match action {
             Action::Hello { peer, hello, .. } => self.heard_hello(peer, &hello),
             Action::Take { ticket, peer, item, bytes } => self.take(ticket, peer, item, bytes),
-            Action::Keep { ticket, id, bundle } => self.keep(ticket, id, &bundle),
+            Action::Keep { ticket, id, bytes } => self.keep(ticket, id, bytes),
             Action::Deliver { ticket, id, bundle } => self.deliver(ticket, id, &bundle),
             Action::Forget { id, .. } => {
                 let mut tx = Tx::default();
@@ -395,5 +395,7 @@ impl Core {
     }
 }
 
-const OWN_IDENTITY: &str = "another node uses this node's identity: stop one of the two; hint: one data directory, one node";
-const STORE_REFUSES: &str = "the store does not take this node's own facts: free disk space or raise store.size_max";
+const OWN_IDENTITY: &str =
+    "another node uses this node's identity: stop one of the two; hint: one data directory, one node";
+const STORE_REFUSES: &str =
+    "the store does not take this node's own facts: free disk space or raise store.size_max";

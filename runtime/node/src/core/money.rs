@@ -27,7 +27,9 @@ impl Core {
     /// Whether an entry may come over the edge with this peer: it stands on the edge, or frees a lock of this node.
     pub(super) fn concerns_edge(&self, entry: &VerifiedEntry, peer: &NodeId) -> bool {
         let (author, me) = (entry.author(), self.me);
-        (author == *peer && entry.is_to(&me)) || (author == me && entry.is_to(peer)) || self.is_evidence(entry)
+        (author == *peer && entry.is_to(&me))
+            || (author == me && entry.is_to(peer))
+            || self.is_evidence(entry)
     }
 
     /// Whether an entry may come in a bundle: it is addressed to this node, or frees a lock of it.
@@ -52,7 +54,9 @@ impl Core {
                 Ok(Inserted::Fork(_)) => {
                     self.count("forked streams");
                     let who = self.contacts.name(&entry.author());
-                    self.warnings.insert(format!("{who} has signed two different entries for one place in its stream"));
+                    self.warnings.insert(format!(
+                        "{who} has signed two different entries for one place in its stream"
+                    ));
                 }
                 Err(error) => {
                     self.count("ledger entries that found no room");

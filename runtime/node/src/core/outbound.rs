@@ -26,7 +26,12 @@ pub enum CannotSend {
 
 impl Core {
     /// Seals a payload for a contact.
-    pub(super) fn write_bundle(&mut self, to: &NodeId, service: &str, payload: &[u8]) -> Result<Bundle, CannotSend> {
+    pub(super) fn write_bundle(
+        &mut self,
+        to: &NodeId,
+        service: &str,
+        payload: &[u8],
+    ) -> Result<Bundle, CannotSend> {
         let key = self.contacts.get(to).ok_or(CannotSend::NoCard)?.card().sealing_key;
         // Random, so that a node without a clock never uses one (time, sequence) pair twice.
         let seq = u64::from_be_bytes(self.rng.bytes()) >> 1;

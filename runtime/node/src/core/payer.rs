@@ -58,11 +58,14 @@ impl Core {
     pub(super) fn start_checks(&mut self) {
         let mut starts = Vec::new();
         for slot in self.boards.iter() {
-            for (id, job) in slot.view.jobs.iter().filter(|(_, job)| job.job.payer == self.me && job.state.is_open()) {
+            for (id, job) in
+                slot.view.jobs.iter().filter(|(_, job)| job.job.payer == self.me && job.state.is_open())
+            {
                 for result in &job.results {
                     let doc = &result.id;
                     let judged = !result.is_unjudged() || job.accepted(result.result.rung).is_some();
-                    let known = self.payments.checking.contains(doc) || self.payments.unable.contains_key(doc);
+                    let known =
+                        self.payments.checking.contains(doc) || self.payments.unable.contains_key(doc);
                     // One check per rung at a time: the next result is looked at if this one is not good.
                     let busy = job.results.iter().any(|other| {
                         other.result.rung == result.result.rung && self.payments.checking.contains(&other.id)
@@ -104,7 +107,8 @@ impl Core {
 
     fn accept(&mut self, id: Digest, rung: u8, result: Digest) {
         let Some((slot, job)) = self.boards.job(&id) else { return };
-        let (group, price) = (slot.group, job.job.rungs.get(usize::from(rung)).map_or(0, |terms| terms.price));
+        let (group, price) =
+            (slot.group, job.job.rungs.get(usize::from(rung)).map_or(0, |terms| terms.price));
         let Some(view) = job.result(&result).filter(|_| job.accepted(rung).is_none()) else { return };
         let executor = view.author;
         let fundings = job.fundings.iter().map(|view| &view.funding).filter(|funding| funding.rung == rung);
@@ -114,13 +118,18 @@ impl Core {
         let mut receipt = Digest([0; 32]);
         if let Some(entry) = paid {
             let order = Order { job: id, tier: rung, nonces: &nonces };
-            match self.write_entry(&mut tx, executor, |author| author.accept(&order, &entry, price, ACCEPT_FULL)) {
+            match self
+                .write_entry(&mut tx, executor, |author| author.accept(&order, &entry, price, ACCEPT_FULL))
+            {
                 Ok(accept) => {
                     receipt = accept.id();
                     self.mail_entries(&mut tx, &executor, &[accept]);
                 }
                 Err(error) => {
-                    self.say(format!("a result of job {} is good but cannot be accepted: {error}", id.short()));
+                    self.say(format!(
+                        "a result of job {} is good but cannot be accepted: {error}",
+                        id.short()
+                    ));
                     self.payments.unable.insert(result, error.to_string());
                     return;
                 }
@@ -137,7 +146,9 @@ impl Core {
     pub(super) fn close_jobs(&mut self, tx: &mut Tx) {
         let mut done = Vec::new();
         for slot in self.boards.iter() {
-            for (id, job) in slot.view.jobs.iter().filter(|(_, job)| job.job.payer == self.me && job.state.is_open()) {
+            for (id, job) in
+                slot.view.jobs.iter().filter(|(_, job)| job.job.payer == self.me && job.state.is_open())
+            {
                 let best = numbered(&job.job).next_back().map(|(rung, _)| rung);
                 let waiting = job.results.iter().any(|result| {
                     result.is_unjudged()

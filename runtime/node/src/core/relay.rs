@@ -27,7 +27,10 @@ impl Core {
             let next = forward.next;
             if self.write_entry(tx, next, |author| author.forward(&forward)).is_ok() {
                 let who = self.contacts.name(&next);
-                self.say(format!("passed a lock of {} µcr on to {who}, keeping {fee_kept}", forward.amount_down));
+                self.say(format!(
+                    "passed a lock of {} µcr on to {who}, keeping {fee_kept}",
+                    forward.amount_down
+                ));
             }
         }
     }
@@ -35,7 +38,9 @@ impl Core {
     fn locks_to_forward(&self) -> Vec<(Forward, u64)> {
         let mut forwards = Vec::new();
         for slot in self.boards.iter() {
-            for (id, job) in slot.view.jobs.iter().filter(|(_, job)| job.job.payer != self.me && job.state.is_open()) {
+            for (id, job) in
+                slot.view.jobs.iter().filter(|(_, job)| job.job.payer != self.me && job.state.is_open())
+            {
                 let payer = job.job.payer;
                 let fundings = job.fundings.iter().map(|view| &view.funding);
                 for funding in fundings.filter(|funding| self.cannot_run(id, &job.job, funding.rung)) {
@@ -46,7 +51,8 @@ impl Core {
                     }
                     let Some(amount_down) = up.terms.amount.checked_sub(job.job.fee) else { continue };
                     let members = slot.view.members.keys().filter(|node| self.contacts.is_peer(node));
-                    let mut hops = members.filter(|node| **node != up.debtor && Kid::of(node) != up.terms.payer);
+                    let mut hops =
+                        members.filter(|node| **node != up.debtor && Kid::of(node) != up.terms.payer);
                     let forward = |next: &NodeId| Forward {
                         lock_up: up.id,
                         next: *next,

@@ -146,7 +146,9 @@ impl Core {
     }
 
     pub(super) fn contact(&self, text: &str) -> Result<NodeId, No> {
-        self.contacts.find(text).map_err(|unknown| No::or(unknown, "import the card first: cairn card import FILE"))
+        self.contacts
+            .find(text)
+            .map_err(|unknown| No::or(unknown, "import the card first: cairn card import FILE"))
     }
 
     fn import_card(&mut self, request: RequestId, text: &str) -> Result<Reply, No> {
@@ -176,7 +178,10 @@ impl Core {
         }
         for address in &addresses {
             address.parse::<core::net::SocketAddr>().map_err(|_| {
-                No::or(format!("“{address}” is no address"), "write it as IP:PORT, for example 192.168.1.7:4433")
+                No::or(
+                    format!("“{address}” is no address"),
+                    "write it as IP:PORT, for example 192.168.1.7:4433",
+                )
             })?;
         }
         let known = self.contacts.get(&node).ok_or_else(|| No::new("no such contact"))?;
@@ -224,7 +229,9 @@ impl Core {
         let file = match attachment {
             Attachment::File { name, bytes } => {
                 if !is_plain_file_name(&name) {
-                    let most = format!("a file name has at most {FILE_NAME_BYTES_MAX} bytes and does not begin with a dot");
+                    let most = format!(
+                        "a file name has at most {FILE_NAME_BYTES_MAX} bytes and does not begin with a dot"
+                    );
                     return Err(No::new(most));
                 }
                 Some((name, bytes))

@@ -94,14 +94,19 @@ impl Core {
             let response = Response::Id { id: id.clone() };
             return Ok(self.when_durable(Tx::default(), request, response));
         }
-        let Attachment::Job(loaded) = attachment else { return Err(No::new("no job file came with the order")) };
+        let Attachment::Job(loaded) = attachment else {
+            return Err(No::new("no job file came with the order"));
+        };
         let group = self.boards.named(board).ok_or_else(|| no_board(board))?.group;
         let job = loaded.job(self.me, self.rng.bytes());
         for (_, blob) in loaded.blobs() {
             self.check_item_size(blob.len())?;
         }
         let slot = self.boards.group(group).ok_or_else(|| no_board(board))?;
-        let doc = slot.board.sign(&Fact::Job(Box::new(job)), self.clock.claim(), &self.identity).map_err(No::new)?;
+        let doc = slot
+            .board
+            .sign(&Fact::Job(Box::new(job)), self.clock.claim(), &self.identity)
+            .map_err(No::new)?;
         let id = doc.id().to_string();
         let mut tx = Tx::default();
         for (digest, blob) in loaded.into_blobs() {
@@ -142,10 +147,15 @@ impl Core {
                 && result.rejected().is_none()
                 && self.blobs.contains_key(&result.result.output.id)
         };
-        let best = view.results.iter().filter(wanted).max_by_key(|result| (result.result.rung, result.is_accepted()));
+        let best = view
+            .results
+            .iter()
+            .filter(wanted)
+            .max_by_key(|result| (result.result.rung, result.is_accepted()));
         let best = best.ok_or_else(|| No::or("no such result is here yet", "see: cairn job show JOB"))?;
         let output = disk.get(Table::Blobs, best.result.output.id.as_bytes()).map_err(No::new)?;
-        let output = output.ok_or_else(|| No::or("the output is missing from the store", "run: cairn doctor"))?;
+        let output =
+            output.ok_or_else(|| No::or("the output is missing from the store", "run: cairn doctor"))?;
         if let Some(path) = path {
             return Ok(Reply::Now(Answer { response: Response::Done, file: Some((path, output)) }));
         }
@@ -179,7 +189,10 @@ impl Core {
                 .map(|entry| (entry, funding.nonce));
             return Receipt::new(result.clone(), accept.clone(), contract).map_err(No::new);
         }
-        Err(No::or("this rung has no receipt here", "a receipt exists once the payer has accepted: cairn job show JOB"))
+        Err(No::or(
+            "this rung has no receipt here",
+            "a receipt exists once the payer has accepted: cairn job show JOB",
+        ))
     }
 
     fn contract(

@@ -65,7 +65,8 @@ impl Core {
         disk: &dyn Read,
     ) -> Result<Self, RestoreError> {
         let me = identity.node_id();
-        let limits = cairn_ledger::Limits { exposure_max: settings.own_cap, ..cairn_ledger::Limits::default() };
+        let limits =
+            cairn_ledger::Limits { exposure_max: settings.own_cap, ..cairn_ledger::Limits::default() };
         let card = card_of(&identity, &settings.name, &[], 0)?;
         let mut core = Self {
             me,
@@ -149,7 +150,9 @@ impl Core {
             self.contacts.insert(contact);
         }
         let mut items = Vec::new();
-        disk.for_each(Table::PeerHas, &mut |key, value| items.push((parse_peer_item_key(key), value == [1])))?;
+        disk.for_each(Table::PeerHas, &mut |key, value| {
+            items.push((parse_peer_item_key(key), value == [1]))
+        })?;
         for (parsed, owed) in items {
             let Some((peer, item)) = parsed else { continue };
             if owed {
@@ -189,7 +192,8 @@ impl Core {
                 continue;
             };
             let restored = board.restore(envelopes.iter().map(Vec::as_slice));
-            let others: BTreeSet<usize> = restored.refused.into_iter().map(|(position, _)| position).collect();
+            let others: BTreeSet<usize> =
+                restored.refused.into_iter().map(|(position, _)| position).collect();
             let group = self.boards.push(name, board);
             let mine = envelopes.iter().enumerate().filter(|(position, _)| !others.contains(position));
             for (_, envelope) in mine {
@@ -205,7 +209,8 @@ impl Core {
         let mut seen = Vec::new();
         let delivered = &mut self.delivered;
         disk.for_each_key(Table::Seen, &mut |key, _| {
-            let name = key.strip_prefix(super::intake::DELIVERED).and_then(|name| <[u8; 32]>::try_from(name).ok());
+            let name =
+                key.strip_prefix(super::intake::DELIVERED).and_then(|name| <[u8; 32]>::try_from(name).ok());
             match (name, <[u8; 32]>::try_from(key)) {
                 (Some(name), _) => {
                     delivered.insert(name);

@@ -31,7 +31,8 @@ impl Core {
 
     /// The boards that a node is recorded as a member of, by their groups.
     pub(super) fn groups_of(&self, node: &NodeId) -> BTreeSet<u32> {
-        let member = |slot: &&super::boards::Slot| slot.view.members.contains_key(node) || slot.proven.contains(node);
+        let member =
+            |slot: &&super::boards::Slot| slot.view.members.contains_key(node) || slot.proven.contains(node);
         self.boards.iter().filter(member).map(|slot| slot.group).collect()
     }
 
@@ -63,8 +64,10 @@ impl Core {
             self.count("cards refused: too many contacts");
             return false;
         }
-        let (was_peer, addresses) =
-            self.contacts.get(&node).map_or((false, Vec::new()), |known| (known.peer, known.addresses.clone()));
+        let (was_peer, addresses) = self
+            .contacts
+            .get(&node)
+            .map_or((false, Vec::new()), |known| (known.peer, known.addresses.clone()));
         self.store_contact(Contact { card, peer: peer.unwrap_or(was_peer), addresses });
         true
     }

@@ -71,7 +71,9 @@ impl Driver {
         tokio::task::spawn_blocking(move || {
             let response = match write_new_file(&path, &bytes) {
                 Ok(()) => response,
-                Err(problem) => error(format!("cannot write {}: {problem}", path.display()), hint_for(&problem)),
+                Err(problem) => {
+                    error(format!("cannot write {}: {problem}", path.display()), hint_for(&problem))
+                }
             };
             let _ = done.send(Done::Answer { request, response });
         });

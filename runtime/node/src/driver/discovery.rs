@@ -40,7 +40,8 @@ pub(crate) fn start(
         let instance = format!("{id}-{port}");
         let host = format!("{}.local.", me.short());
         let properties = [(PROPERTY_NODE, id.as_str())];
-        let info = ServiceInfo::new(SERVICE, &instance, &host, (), *port, &properties[..])?.enable_addr_auto();
+        let info =
+            ServiceInfo::new(SERVICE, &instance, &host, (), *port, &properties[..])?.enable_addr_auto();
         daemon.register(info)?;
     }
     let found = daemon.browse(SERVICE)?;
@@ -70,6 +71,7 @@ fn read_announcement(service: &ResolvedService, me: &NodeId) -> Option<(NodeId, 
         IpAddr::V4(_) => true,
         IpAddr::V6(ip) => !ip.is_unicast_link_local(),
     });
-    let addresses: BTreeSet<SocketAddr> = usable.map(|ip| SocketAddr::new(ip, port)).take(ADDRESSES_MAX).collect();
+    let addresses: BTreeSet<SocketAddr> =
+        usable.map(|ip| SocketAddr::new(ip, port)).take(ADDRESSES_MAX).collect();
     (!addresses.is_empty()).then(|| (node, addresses.into_iter().collect()))
 }

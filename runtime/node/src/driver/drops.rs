@@ -123,7 +123,8 @@ impl Driver {
                 self.finish_answer(request, error(format!("cannot read the drop: {problem}"), Some(hint)));
             }
             Step::Read { request, path, bytes } => {
-                let Some(index) = self.drops.imports.iter().position(|import| import.request == request) else {
+                let Some(index) = self.drops.imports.iter().position(|import| import.request == request)
+                else {
                     return;
                 };
                 let parcel = match &bytes {
@@ -208,7 +209,11 @@ impl Import {
 fn read_checked(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let bytes = read_file(path, bytes_max).map_err(|problem| problem.to_string())?;
     let promised = path.file_name().and_then(|name| name.to_str()).and_then(parcel::parse_file_name);
-    if promised == Some(Digest::of(&bytes)) { Ok(bytes) } else { Err("the file is damaged or cut off".to_owned()) }
+    if promised == Some(Digest::of(&bytes)) {
+        Ok(bytes)
+    } else {
+        Err("the file is damaged or cut off".to_owned())
+    }
 }
 
 /// The parcels of a drop in the order of their names; everything else is left alone.

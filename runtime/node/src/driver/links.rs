@@ -75,12 +75,15 @@ pub(crate) async fn accept(endpoint: Endpoint, events: mpsc::Sender<DriverEvent>
             let Ok(peer) = NodeId::from_bytes(*connection.remote_id().as_bytes()) else { return };
             let (answer, allowed) = tokio::sync::oneshot::channel();
             // Asked before a stream is taken, so that a stranger costs no more than a handshake.
-            if events.send(DriverEvent::MayMeet { peer, answer }).await.is_err() || allowed.await != Ok(true) {
+            if events.send(DriverEvent::MayMeet { peer, answer }).await.is_err() || allowed.await != Ok(true)
+            {
                 connection.close(1_u32.into(), b"not a peer");
                 return;
             }
             if let Ok(Ok((send, recv))) = tokio::time::timeout(GREET, connection.accept_bi()).await {
-                let _ = events.send(DriverEvent::Connected { peer, dialler: Dialler::Them, connection, send, recv }).await;
+                let _ = events
+                    .send(DriverEvent::Connected { peer, dialler: Dialler::Them, connection, send, recv })
+                    .await;
             }
         });
     }

@@ -26,7 +26,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config::NodeConfig;
 use crate::control::api::Response;
 use crate::control::server::{Asked, ControlError, ControlSocket};
-use crate::core::{Clock, CommitId, Core, Input, Output, RequestId, RestoreError, Settings, TaskId, TaskOutcome};
+use crate::core::{
+    Clock, CommitId, Core, Input, Output, RequestId, RestoreError, Settings, TaskId, TaskOutcome,
+};
 use links::{Dialler, OpenLink};
 use peers::Dials;
 
@@ -201,7 +203,11 @@ impl Driver {
         self.discovery = discovery::start(self.core.node_id(), &ports, self.events.clone()).ok();
     }
 
-    async fn run(mut self, ready: impl FnOnce(&ReadyInfo), mut say: impl FnMut(&str)) -> Result<(), NodeError> {
+    async fn run(
+        mut self,
+        ready: impl FnOnce(&ReadyInfo),
+        mut say: impl FnMut(&str),
+    ) -> Result<(), NodeError> {
         let addresses = self.own_addresses();
         self.announce(&addresses);
         ready(&ReadyInfo { node: self.core.node_id(), addresses });

@@ -99,7 +99,8 @@ impl Driver {
             connection.close(1_u32.into(), b"not a peer");
             return;
         }
-        let old = self.links.iter().find(|(_, open)| open.peer == peer).map(|(link, open)| (*link, open.dialler));
+        let old =
+            self.links.iter().find(|(_, open)| open.peer == peer).map(|(link, open)| (*link, open.dialler));
         if let Some((old, old_dialler)) = old {
             if !self.newer_wins(&peer, old_dialler, dialler) {
                 connection.close(0_u32.into(), b"met already");

@@ -1,0 +1,82 @@
+//! `cairn doctor`: looks at everything that tends to be wrong, and says what to do about it.
+
+mod machine;
+mod node;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::out;
+use crate::progress::Progress;
+
+/// Check that everything is in order
+///
+/// Looks at the data directory, the key file, the settings, the node and its links, the store (when the node is
+/// stopped), disk, memory, power, clock and engines. Exit code 1 if a check fails; warnings do not count.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn doctor
+  cairn doctor --json")]
+pub(crate) struct DoctorArgs;
+
+/// How one check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// In order.
+    Ok,
+    /// Works, but a person may want to know.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+pub(crate) struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    text: String,
+    hint: Option<String>,
+}
+
+impl Check {
+    pub(crate) fn ok(name: &'static str, text: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Ok, text: text.into(), hint: None }
+    }
+
+    pub(crate) fn warn(name: &'static str, text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Warn, text: text.into(), hint: Some(hint.into()) }
+    }
+
+    pub(crate) fn fail(name: &'static str, text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Fail, text: text.into(), hint: Some(hint.into()) }
+    }
+
+    fn line(&self) -> String {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok  ",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "FAIL",
+        };
+        let hint = self.hint.as_ref().map(|hint| format!("\n                  hint: {hint}")).unwrap_or_default();
+        format!("{verdict}  {:<10}  {}{hint}\n", self.name, self.text)
+    }
+}
+
+pub(crate) fn run(context: &Context) -> Result<(), Failure> {
+    let checks = {
+        let _progress = Progress::start("looking at everything");
+        let mut checks = node::checks(context.home());
+        checks.extend(machine::checks(context.home()));
+        checks
+    };
+    if context.json() {
+        out::json(&checks)?;
+    } else {
+        out::text(&out::clean(&checks.iter().map(Check::line).collect::<String>()))?;
+    }
+    if checks.iter().any(|check| check.verdict == Verdict::Fail) { Err(Failure::Said) } else { Ok(()) }
+}

@@ -1,0 +1,124 @@
+//! Checks of the node itself: its directory, key, settings, process, store and links.
+
+use core::time::Duration;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use cairn_node::config::{NodeConfig, prepare_home};
+use cairn_node::control::api::{Request, Response, Status};
+use cairn_node::control::client::{Client, ClientError};
+use cairn_node::identity_file::{self, HomeLock, IdentityError};
+use cairn_store::{Options, Store};
+
+use super::Check;
+use crate::render::size;
+
+/// A node that does not tell its status within this time hangs.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+pub(super) fn checks(home: &Path) -> Vec<Check> {
+    match fs::metadata(home) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = format!("{} does not exist yet", home.display());
+            return vec![Check::warn("data", text, "the first start makes it: cairn node")];
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let mut checks = vec![directory(home), key(home), settings(home)];
+    match ask_status(home) {
+        Ok(status) => {
+            checks.push(Check::ok("node", format!("{} runs as process {}", status.name, status.pid)));
+            checks.push(links(&status));
+            checks.push(room(&status));
+            checks.extend(status.warnings.iter().map(|text| Check::warn("node", text.clone(), "see: cairn status")));
+        }
+        Err(error @ ClientError::NotRunning { .. }) => {
+            checks.push(Check::warn("node", error.to_string(), error.hint().unwrap_or_default()));
+            checks.push(store(home));
+        }
+        Err(error) => checks.push(Check::fail("node", error.to_string(), error.hint().unwrap_or_default())),
+    }
+    checks
+}
+
+fn directory(home: &Path) -> Check {
+    match (prepare_home(home), fs::metadata(home)) {
+        (Err(error), _) => Check::fail("data", error.to_string(), error.hint()),
+        (Ok(()), Ok(meta)) if meta.mode() & 0o077 != 0 => Check::warn(
+            "data",
+            format!("others may look into {} (mode {:03o})", home.display(), meta.mode() & 0o777),
+            format!("chmod 700 {}", home.display()),
+        ),
+        (Ok(()), Ok(_)) => Check::ok("data", format!("{} is private", home.display())),
+        (Ok(()), Err(error)) => Check::fail("data", error.to_string(), "check the permissions of the directory"),
+    }
+}
+
+fn key(home: &Path) -> Check {
+    match identity_file::load(home) {
+        Ok(Some(identity)) => Check::ok("key", format!("node {}", identity.node_id())),
+        Ok(None) => Check::warn("key", "there is no identity yet", "the first start makes it: cairn node"),
+        Err(error) => Check::fail("key", error.to_string(), error.hint()),
+    }
+}
+
+fn settings(home: &Path) -> Check {
+    match NodeConfig::load(home) {
+        Ok(config) if config.discovery => Check::ok("settings", "valid; neighbours are looked for on the local network"),
+        Ok(_) => Check::ok("settings", "valid; discovery is off"),
+        Err(error) => Check::fail("settings", error.to_string(), error.hint()),
+    }
+}
+
+fn ask_status(home: &Path) -> Result<Status, ClientError> {
+    match Client::connect(home)?.answers_within(ANSWER_MAX)?.ask(&Request::Status)? {
+        Response::Status(status) => Ok(status),
+        other => Err(ClientError::Garbled(format!("{other:?}").chars().take(80).collect())),
+    }
+}
+
+fn links(status: &Status) -> Check {
+    if status.addresses.is_empty() {
+        let hint = "see the `listen` line of cairn.toml, and whether a firewall or another program is in the way";
+        return Check::fail("links", "the node listens at no address", hint);
+    }
+    match status.links.len() {
+        0 => Check::warn("links", "no link is open now", "add whom to meet: cairn peer add NODE IP:PORT"),
+        count => Check::ok("links", format!("{count} open, listening at {}", status.addresses.join(" "))),
+    }
+}
+
+fn room(status: &Status) -> Check {
+    let text = format!("{} of {} used", size(status.store_bytes), size(status.store_bytes_max));
+    if status.store_bytes.saturating_mul(10) >= status.store_bytes_max.saturating_mul(9) {
+        Check::warn("store", text, "raise store.size_max in cairn.toml, or meet peers so that mail can leave")
+    } else {
+        Check::ok("store", text)
+    }
+}
+
+/// Reads the whole store, which only works while no node has it.
+fn store(home: &Path) -> Check {
+    let dir = home.join(cairn_node::STORE_DIR);
+    if !dir.exists() {
+        return Check::ok("store", "nothing is stored yet");
+    }
+    let _lock = match HomeLock::take(home) {
+        Ok(lock) => lock,
+        Err(error @ IdentityError::Running { .. }) => {
+            return Check::fail("store", format!("{error}, but it does not answer"), error.hint());
+        }
+        Err(error) => return Check::fail("store", error.to_string(), error.hint()),
+    };
+    let hint = "keep a copy of the directory, then move its `store` away; peers give back what they hold";
+    match Store::open(&dir, Options::default()).and_then(|store| store.check()) {
+        Ok(report) if !report.is_sound() => {
+            Check::fail("store", format!("{} damaged blobs, or wrong counts", report.wrong_blobs.len()), hint)
+        }
+        Ok(report) if report.repaired => Check::warn("store", "it was damaged and has been repaired", "check the disk"),
+        Ok(_) => Check::ok("store", "every page and every blob is as it was written"),
+        Err(error) => Check::fail("store", error.to_string(), hint),
+    }
+}
