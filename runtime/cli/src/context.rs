@@ -57,7 +57,11 @@ impl Context {
     }
 
     /// Shows an answer as JSON, or as the text that `human` makes of it.
-    pub(crate) fn show(&self, response: &Response, human: impl FnOnce(&Response) -> String) -> Result<(), Failure> {
+    pub(crate) fn show(
+        &self,
+        response: &Response,
+        human: impl FnOnce(&Response) -> String,
+    ) -> Result<(), Failure> {
         if self.json { out::json(response) } else { out::text(&human(response)) }
     }
 }

@@ -21,7 +21,11 @@ pub(crate) fn raw(data: &[u8]) -> Result<(), Failure> {
 
 /// Writes text, with a line feed at its end if it has none.
 pub(crate) fn text(text: &str) -> Result<(), Failure> {
-    if text.is_empty() || text.ends_with('\n') { raw(text.as_bytes()) } else { raw(format!("{text}\n").as_bytes()) }
+    if text.is_empty() || text.ends_with('\n') {
+        raw(text.as_bytes())
+    } else {
+        raw(format!("{text}\n").as_bytes())
+    }
 }
 
 /// Writes a value as one line of JSON.

@@ -161,7 +161,9 @@ fn board(jobs: &[JobInfo], members: &[ContactInfo]) -> String {
 fn best(job: &JobInfo) -> String {
     let answered = |rung: &&RungInfo| rung.results.iter().any(|result| !result.state.starts_with("rejected"));
     match job.rungs.iter().rev().find(answered) {
-        Some(rung) => format!("rung {}/{} {}", rung.rung, job.rungs.len().saturating_sub(1), percent(rung.quality_ppm)),
+        Some(rung) => {
+            format!("rung {}/{} {}", rung.rung, job.rungs.len().saturating_sub(1), percent(rung.quality_ppm))
+        }
         None => "none yet".into(),
     }
 }
@@ -179,21 +181,41 @@ fn job(info: &JobInfo) -> String {
     let mut rungs = Table::new(&["rung", "name", "engine", "quality", "price", "answers"]);
     for rung in &info.rungs {
         let quality = percent(rung.quality_ppm);
-        rungs.row(&[&rung.rung, &rung.name, &rung.engine, &quality, &amount(rung.price), &rung.results.len()]);
+        rungs.row(&[
+            &rung.rung,
+            &rung.name,
+            &rung.engine,
+            &quality,
+            &amount(rung.price),
+            &rung.results.len(),
+        ]);
     }
     text += &rungs.to_string();
     let mut results = Table::new(&["rung", "by", "cost", "engine", "output", "size", "state", "receipt"]);
-    for (rung, result) in info.rungs.iter().flat_map(|rung| rung.results.iter().map(move |result| (rung, result))) {
+    for (rung, result) in
+        info.rungs.iter().flat_map(|rung| rung.results.iter().map(move |result| (rung, result)))
+    {
         let by = name_or_short(&result.executor_name, &result.executor);
         let size = if result.here { size(result.output_bytes) } else { "not here yet".into() };
         let receipt = if result.receipt { "yes" } else { "no" };
         let cost = cost(result.fuel, result.wall_ms);
-        results.row(&[&rung.rung, &by, &cost, &result.engine, &short(&result.output), &size, &result.state, &receipt]);
+        results.row(&[
+            &rung.rung,
+            &by,
+            &cost,
+            &result.engine,
+            &short(&result.output),
+            &size,
+            &result.state,
+            &receipt,
+        ]);
     }
     if !results.is_empty() {
         text += &format!("\n{results}");
     }
-    for (rung, result) in info.rungs.iter().flat_map(|rung| rung.results.iter().map(move |result| (rung, result))) {
+    for (rung, result) in
+        info.rungs.iter().flat_map(|rung| rung.results.iter().map(move |result| (rung, result)))
+    {
         for (passed, reason) in &result.fell_from {
             text += &format!("rung {} instead of {passed}: {}\n", rung.rung, clean_line(reason));
         }
@@ -208,7 +230,15 @@ pub(crate) fn cost(fuel: u64, wall_ms: u64) -> String {
 
 pub(crate) fn credit(edges: &[EdgeInfo]) -> String {
     let mut table = Table::new(&[
-        "with", "node", "line given", "line received", "owes me", "I owe", "promised to me", "I promised", "net",
+        "with",
+        "node",
+        "line given",
+        "line received",
+        "owes me",
+        "I owe",
+        "promised to me",
+        "I promised",
+        "net",
     ]);
     for edge in edges {
         table.row(&[

@@ -58,7 +58,8 @@ pub(crate) struct JoinArgs {
 pub(crate) fn run(context: &Context, command: BoardCommand) -> Result<(), Failure> {
     match command {
         BoardCommand::Create(BoardName { board }) => {
-            let done = format!("the board {board} is there; invite others with: cairn board invite {board} NODE");
+            let done =
+                format!("the board {board} is there; invite others with: cairn board invite {board} NODE");
             context.order(&Request::BoardCreate { name: board }, &done)
         }
         BoardCommand::Invite(InviteArgs { board, node }) => {

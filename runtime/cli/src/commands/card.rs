@@ -27,13 +27,17 @@ pub(crate) enum CardCommand {
     #[command(after_help = "Examples:\n  cairn card export > depot.card")]
     Export,
     /// Take in a card that somebody handed over; the newest one of a node wins
-    #[command(after_help = "Examples:\n  cairn card import depot.card\n  cat depot.card | cairn card import -")]
+    #[command(
+        after_help = "Examples:\n  cairn card import depot.card\n  cat depot.card | cairn card import -"
+    )]
     Import(ImportArgs),
     /// List everybody whose card is known
     #[command(after_help = "Examples:\n  cairn card list\n  cairn card list --json")]
     List,
     /// Show this node's card as a QR code in the terminal
-    #[command(after_help = "Examples:\n  cairn card qr\n  cairn card qr --light    on a terminal with a light background")]
+    #[command(
+        after_help = "Examples:\n  cairn card qr\n  cairn card qr --light    on a terminal with a light background"
+    )]
     Qr(QrArgs),
 }
 
@@ -70,7 +74,10 @@ fn read(card: &str) -> Result<String, Failure> {
         return Ok(card.to_owned());
     }
     let failed = |error: io::Error| {
-        Failure::new(format!("cannot read the card {card}: {error}"), "name a file that `cairn card export` wrote")
+        Failure::new(
+            format!("cannot read the card {card}: {error}"),
+            "name a file that `cairn card export` wrote",
+        )
     };
     let mut text = String::new();
     if card == "-" {
@@ -97,7 +104,8 @@ fn draw(text: &str, light: bool) -> Result<String, Failure> {
     let code = QrCode::with_error_correction_level(text, EcLevel::L).map_err(|_| {
         Failure::new("the card does not fit a QR code", "hand it over as a file: cairn card export > FILE")
     })?;
-    let (dark, bright) = if light { (Dense1x2::Dark, Dense1x2::Light) } else { (Dense1x2::Light, Dense1x2::Dark) };
+    let (dark, bright) =
+        if light { (Dense1x2::Dark, Dense1x2::Light) } else { (Dense1x2::Light, Dense1x2::Dark) };
     Ok(code.render::<Dense1x2>().dark_color(dark).light_color(bright).build())
 }
 

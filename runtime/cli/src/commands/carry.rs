@@ -19,7 +19,9 @@ use crate::render;
   cairn carry import /media/stick")]
 pub(crate) enum CarryCommand {
     /// Write what peers lack into a directory
-    #[command(after_help = "Examples:\n  cairn carry export /media/stick\n  cairn carry export /media/stick --to jetson")]
+    #[command(
+        after_help = "Examples:\n  cairn carry export /media/stick\n  cairn carry export /media/stick --to jetson"
+    )]
     Export(ExportArgs),
     /// Take in what a directory holds for this node
     #[command(after_help = "Examples:\n  cairn carry import /media/stick")]

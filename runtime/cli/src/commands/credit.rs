@@ -10,10 +10,13 @@ use crate::failure::Failure;
 ///
 /// Amounts are micro-credits (µcr). A line is what a contact may owe this node at most: nobody can take more.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   cairn credit
   cairn credit grant carrier 5000
-  cairn credit grant carrier 0        take the line back; what was accepted stays")]
+  cairn credit grant carrier 0        take the line back; what was accepted stays"
+)]
 pub(crate) struct CreditArgs {
     #[command(subcommand)]
     command: Option<CreditCommand>,

@@ -61,7 +61,8 @@ impl Check {
             Verdict::Warn => "warn",
             Verdict::Fail => "FAIL",
         };
-        let hint = self.hint.as_ref().map(|hint| format!("\n                  hint: {hint}")).unwrap_or_default();
+        let hint =
+            self.hint.as_ref().map(|hint| format!("\n                  hint: {hint}")).unwrap_or_default();
         format!("{verdict}  {:<10}  {}{hint}\n", self.name, self.text)
     }
 }

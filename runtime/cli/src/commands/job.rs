@@ -18,7 +18,9 @@ use crate::out;
   cairn job result 4kq7wz --output answer.txt")]
 pub(crate) enum JobCommand {
     /// Post a job file with its input and modules on a board
-    #[command(after_help = "Examples:\n  cairn job post relief digits.toml\n  cairn job post relief digits.toml --key monday-1")]
+    #[command(
+        after_help = "Examples:\n  cairn job post relief digits.toml\n  cairn job post relief digits.toml --key monday-1"
+    )]
     Post(PostArgs),
     /// List the jobs on all boards
     #[command(after_help = "Examples:\n  cairn job list\n  cairn job list --json")]
@@ -27,7 +29,9 @@ pub(crate) enum JobCommand {
     #[command(after_help = "Examples:\n  cairn job show 4kq7wz")]
     Show(JobName),
     /// Print or write the output of the best result, or of one rung
-    #[command(after_help = "Examples:\n  cairn job result 4kq7wz\n  cairn job result 4kq7wz --rung 0 --output coarse.txt")]
+    #[command(
+        after_help = "Examples:\n  cairn job result 4kq7wz\n  cairn job result 4kq7wz --rung 0 --output coarse.txt"
+    )]
     Result(ResultArgs),
     /// Close a job of this node, so that unused promises are released
     #[command(after_help = "Examples:\n  cairn job close 4kq7wz")]
@@ -71,7 +75,10 @@ pub(crate) fn run(context: &Context, command: JobCommand) -> Result<(), Failure>
         JobCommand::Post(PostArgs { board, file, key }) => {
             let file = absolute(&file)?;
             let key = order_key(key)?;
-            context.order(&Request::JobPost { board, file, key }, "posted; see what becomes of it: cairn job show JOB")
+            context.order(
+                &Request::JobPost { board, file, key },
+                "posted; see what becomes of it: cairn job show JOB",
+            )
         }
         JobCommand::List => context.tell(&Request::JobList),
         JobCommand::Show(JobName { job }) => context.tell(&Request::JobShow { job }),

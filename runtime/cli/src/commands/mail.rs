@@ -36,9 +36,12 @@ pub(crate) struct SendArgs {
 
 /// Read what arrived
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   cairn inbox
-  cairn inbox save 3 map.png")]
+  cairn inbox save 3 map.png"
+)]
 pub(crate) struct InboxArgs {
     #[command(subcommand)]
     command: Option<InboxCommand>,
@@ -68,10 +71,9 @@ pub(crate) fn send(context: &Context, args: SendArgs) -> Result<(), Failure> {
 
 fn read_stdin() -> Result<String, Failure> {
     let mut text = String::new();
-    io::stdin()
-        .take(TEXT_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::new(format!("cannot read the text: {error}"), "send other data with --file"))?;
+    io::stdin().take(TEXT_BYTES_MAX).read_to_string(&mut text).map_err(|error| {
+        Failure::new(format!("cannot read the text: {error}"), "send other data with --file")
+    })?;
     Ok(text)
 }
 

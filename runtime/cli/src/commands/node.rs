@@ -32,10 +32,13 @@ const LEASH_GRACE: Duration = Duration::from_secs(5);
 ///
 /// When the node is ready, one line with its id and addresses goes to stdout. It ends on Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment, after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   cairn node --name depot
   cairn node --listen 192.168.1.7:4433 --no-discovery
-  cairn --home /srv/relay node --no-tasks")]
+  cairn --home /srv/relay node --no-tasks"
+)]
 pub(crate) struct NodeArgs {
     /// Display name on the card
     #[arg(long)]
@@ -114,7 +117,10 @@ fn hold_leash(home: PathBuf) {
     });
 }
 
-#[expect(clippy::exit, reason = "the thread that waits for the end of a node that hangs has nobody to return to")]
+#[expect(
+    clippy::exit,
+    reason = "the thread that waits for the end of a node that hangs has nobody to return to"
+)]
 fn end_now() -> ! {
     std::process::exit(1)
 }

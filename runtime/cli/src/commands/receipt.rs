@@ -23,7 +23,9 @@ pub(crate) enum ReceiptCommand {
     #[command(after_help = "Examples:\n  cairn receipt export 4kq7wz 2 digits.receipt")]
     Export(ExportArgs),
     /// Check a receipt with nothing but its bytes: no node, no network, no clock
-    #[command(after_help = "Examples:\n  cairn receipt verify digits.receipt\n  cairn receipt verify - < digits.receipt")]
+    #[command(
+        after_help = "Examples:\n  cairn receipt verify digits.receipt\n  cairn receipt verify - < digits.receipt"
+    )]
     Verify(VerifyArgs),
 }
 

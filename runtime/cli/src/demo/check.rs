@@ -44,7 +44,12 @@ pub(super) fn all(story: &Story, end: &End) -> Result<Vec<Check>, String> {
         check("B and C agree on what B owes", edge(end, ["b", "c"], b_owes)),
         check("nothing is held back", nothing_held(end)),
         check(
-            format!("A paid {} once, B earned {}, C earned {}", amount(a_owes), amount(a_owes - b_owes), amount(best)),
+            format!(
+                "A paid {} once, B earned {}, C earned {}",
+                amount(a_owes),
+                amount(a_owes - b_owes),
+                amount(best)
+            ),
             earnings(end, [(-i128::from(a_owes)), i128::from(a_owes - b_owes), i128::from(best)]),
         ),
         check("the answer is the same on every node, and A has it", outputs(story, end, &output)),

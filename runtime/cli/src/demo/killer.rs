@@ -84,7 +84,12 @@ fn work(nodes: &[Arc<Node>], plan: Plan, stops: &[Arc<AtomicBool>]) -> Result<u3
             }
             std::thread::sleep(POLL);
         }
-        out::say(&format!("          kill -9 of {}, started again ({} of {})", node.label, done + 1, plan.kills));
+        out::say(&format!(
+            "          kill -9 of {}, started again ({} of {})",
+            node.label,
+            done + 1,
+            plan.kills
+        ));
         if stopped() {
             return Ok(done + 1);
         }

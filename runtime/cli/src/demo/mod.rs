@@ -74,7 +74,11 @@ pub(crate) fn run(context: &Context, args: DemoArgs) -> Result<(), Failure> {
             let hint = if args.kills > 0 {
                 let only = args.only.and_then(|who| who.to_possible_value());
                 let only = only.map(|who| format!(" --only {}", who.get_name())).unwrap_or_default();
-                format!("logs are in {}; again with: cairn demo --kills {} --seed {seed}{only}", place.display(), args.kills)
+                format!(
+                    "logs are in {}; again with: cairn demo --kills {} --seed {seed}{only}",
+                    place.display(),
+                    args.kills
+                )
             } else {
                 format!("the nodes' directories and logs are in {}", place.display())
             };

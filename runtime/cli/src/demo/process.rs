@@ -133,9 +133,11 @@ impl Node {
 
     fn still_runs(&self, child: &mut Child) -> Result<(), String> {
         match child.try_wait() {
-            Ok(Some(status)) => {
-                Err(format!("the process of {} ended by itself ({status}): {}", self.label, self.last_words()))
-            }
+            Ok(Some(status)) => Err(format!(
+                "the process of {} ended by itself ({status}): {}",
+                self.label,
+                self.last_words()
+            )),
             Ok(None) | Err(_) => Ok(()),
         }
     }

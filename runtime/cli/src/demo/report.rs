@@ -77,7 +77,8 @@ pub(super) struct Report {
 
 /// Asks every node for the last time, and checks everything.
 pub(super) fn draw_up(stage: &Stage, story: &Story, kills: u32) -> Result<Report, String> {
-    let last = |node: &Node| stage.until(&format!("{} tells how it ended", node.label), || ask(node, &story.job));
+    let last =
+        |node: &Node| stage.until(&format!("{} tells how it ended", node.label), || ask(node, &story.job));
     let end = End { a: last(&stage.a)?, b: last(&stage.b)?, c: last(&stage.c)? };
     for (last, id) in end.nodes().into_iter().zip(&story.ids) {
         if last.node != *id {
@@ -89,7 +90,8 @@ pub(super) fn draw_up(stage: &Stage, story: &Story, kills: u32) -> Result<Report
     let receipt = put_down(story)?;
     let answers = answers(&end.a.job);
     let view = end.a.view.clone();
-    let balances = [end.a, end.b, end.c].map(|last| Balance { label: last.label, node: last.node, edges: last.edges });
+    let balances =
+        [end.a, end.b, end.c].map(|last| Balance { label: last.label, node: last.node, edges: last.edges });
     Ok(Report {
         good,
         elapsed_ms: stage.elapsed_ms(),
@@ -151,7 +153,8 @@ impl Report {
     pub(super) fn to_text(&self) -> String {
         let mut text = String::new();
         for balance in &self.balances {
-            text += &format!("\ncredit as {} sees it:\n{}", balance.label.to_uppercase(), credit(&balance.edges));
+            text +=
+                &format!("\ncredit as {} sees it:\n{}", balance.label.to_uppercase(), credit(&balance.edges));
         }
         let mut table = Table::new(&["rung", "program", "quality", "who", "cost", "price", "state"]);
         for answer in &self.answers {

@@ -58,7 +58,10 @@ impl Stage {
     /// Makes the directory and the nodes' settings; starts nothing.
     pub(super) fn set(keep: Option<&Path>, kills: bool) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
-            Failure::new(format!("cannot set up the demo: {error}"), "name an empty directory with --keep DIR")
+            Failure::new(
+                format!("cannot set up the demo: {error}"),
+                "name an empty directory with --keep DIR",
+            )
         };
         let (root, temporary) = match keep {
             Some(keep) => {
@@ -75,7 +78,8 @@ impl Stage {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let node = |label, name, settings| Node::prepare(&root, label, name, settings).map(Arc::new).map_err(failed);
+        let node =
+            |label, name, settings| Node::prepare(&root, label, name, settings).map(Arc::new).map_err(failed);
         let stage = Self {
             a: node("a", "depot", "[tasks]\nenabled = false\n")?,
             b: node("b", "carrier", "[tasks]\nengines = [\"wasm\"]\n")?,

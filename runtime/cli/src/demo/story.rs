@@ -85,7 +85,8 @@ fn exchange_cards(stage: &Stage) -> Result<(), String> {
     }
     for node in stage.nodes() {
         for (_, path) in files.iter().filter(|(label, _)| *label != node.label) {
-            let card = fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let card = fs::read_to_string(path)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             order(stage, node, &Request::CardImport { card })?;
         }
     }
@@ -97,7 +98,10 @@ fn exchange_cards(stage: &Stage) -> Result<(), String> {
 }
 
 fn grant_lines(stage: &Stage) -> Result<(), String> {
-    stage.say(&format!("B lets A owe it up to {}, C lets B owe it as much; A and C share no line", amount(LINE)));
+    stage.say(&format!(
+        "B lets A owe it up to {}, C lets B owe it as much; A and C share no line",
+        amount(LINE)
+    ));
     order(stage, &stage.b, &Request::CreditGrant { node: stage.a.name.into(), limit: LINE })?;
     order(stage, &stage.c, &Request::CreditGrant { node: stage.b.name.into(), limit: LINE })
 }
@@ -148,7 +152,13 @@ fn post(stage: &Stage) -> Result<String, String> {
     stage.say(&format!("A posts the job “{}” with {} rungs:", info.title, info.rungs.len()));
     for rung in &info.rungs {
         let price = amount(rung.price);
-        stage.say(&format!("    rung {}: {} ({}), {}, {price}", rung.rung, rung.name, rung.engine, percent(rung.quality_ppm)));
+        stage.say(&format!(
+            "    rung {}: {} ({}), {}, {price}",
+            rung.rung,
+            rung.name,
+            rung.engine,
+            percent(rung.quality_ppm)
+        ));
     }
     Ok(job)
 }
@@ -222,7 +232,11 @@ fn cross_the_gap(stage: &Stage, job: &str, best: u8) -> Result<(), String> {
     stage.until("the answer reaches B", || {
         carry(stage, &stage.c, &stage.b)?;
         let (_, at_b) = self::result(&stage.b, job, best)?;
-        if at_b.here { Ok(()) } else { Err(Pending::because("B knows of the answer, but lacks its contents")) }
+        if at_b.here {
+            Ok(())
+        } else {
+            Err(Pending::because("B knows of the answer, but lacks its contents"))
+        }
     })?;
     stage.say("the stick came back: B holds C's answer, sealed to A");
     Ok(())
@@ -233,7 +247,11 @@ fn accept(stage: &Stage, job: &str, best: u8) -> Result<(), String> {
     for rung in [0, best] {
         stage.until(&format!("A accepts rung {rung}"), || {
             let (_, result) = result(&stage.a, job, rung)?;
-            if result.state == "accepted" { Ok(()) } else { Err(Pending::because(format!("it is {}", result.state))) }
+            if result.state == "accepted" {
+                Ok(())
+            } else {
+                Err(Pending::because(format!("it is {}", result.state)))
+            }
         })?;
         stage.say(&format!("A has recomputed some pictures of rung {rung}, and accepts it"));
     }
@@ -257,7 +275,12 @@ fn settle(stage: &Stage) -> Result<(), String> {
             let edge = edge(node, other)?;
             let held = edge.held_by_me.saturating_add(edge.held_to_me);
             if held > 0 {
-                return Err(Pending::because(format!("{} and {} hold {}", node.label, other.label, amount(held))));
+                return Err(Pending::because(format!(
+                    "{} and {} hold {}",
+                    node.label,
+                    other.label,
+                    amount(held)
+                )));
             }
         }
         same_view(&stage.a, &stage.b)?;
@@ -384,9 +407,8 @@ fn result(node: &Node, job: &str, rung: u8) -> Attempt<(String, ResultInfo)> {
     let rung = info.rungs.into_iter().find(|info| info.rung == rung);
     let rung = rung.ok_or_else(|| Pending::because("there is no such rung"))?;
     let best = rung.results.into_iter().max_by_key(|result| result.state == "accepted");
-    best.map(|result| (rung.name, result)).ok_or_else(|| {
-        Pending::because(format!("no result at {} yet; it says: {here}", node.label))
-    })
+    best.map(|result| (rung.name, result))
+        .ok_or_else(|| Pending::because(format!("no result at {} yet; it says: {here}", node.label)))
 }
 
 /// Whether two nodes have a link; true if it is idle at both ends and nothing waits for an acknowledgement.
@@ -395,7 +417,8 @@ fn linked(one: &Node, two: &Node) -> Attempt<bool> {
     for (node, other) in [(one, two), (two, one)] {
         let status = status(node)?;
         let link = status.links.iter().find(|link| link.name == other.name && link.kind == "iroh");
-        let link = link.ok_or_else(|| Pending::because(format!("{} has no link to {}", node.label, other.label)))?;
+        let link =
+            link.ok_or_else(|| Pending::because(format!("{} has no link to {}", node.label, other.label)))?;
         idle &= link.idle && status.unacknowledged == 0;
     }
     Ok(idle)

@@ -30,7 +30,8 @@ pub(super) fn checks(home: &Path) -> Vec<Check> {
     // Broken settings are reported by another check; here the defaults stand in.
     let config = NodeConfig::load(home).unwrap_or_default();
     let machine = Resources::measure();
-    let mut checks = vec![disk(home, config.store.reserve), memory(machine.memory_available_bytes), clock(home)];
+    let mut checks =
+        vec![disk(home, config.store.reserve), memory(machine.memory_available_bytes), clock(home)];
     checks.extend(battery(&machine));
     checks.extend(temperature(&machine));
     checks.extend(engines(&config));
@@ -44,7 +45,8 @@ fn disk(home: &Path, reserve: u64) -> Check {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize);
             let text = format!("{} free", size(free));
             if free <= reserve {
-                let hint = format!("free some space: the node leaves {} to others (store.reserve)", size(reserve));
+                let hint =
+                    format!("free some space: the node leaves {} to others (store.reserve)", size(reserve));
                 Check::fail("disk", text, hint)
             } else if free < reserve.saturating_mul(2) {
                 Check::warn("disk", text, "the node will refuse new bundles soon: free some space")
@@ -64,7 +66,11 @@ fn memory(available: Option<u64>) -> Check {
             "end other programs, or run no tasks here: cairn node --no-tasks",
         ),
         Some(bytes) => Check::ok("memory", format!("{} available", size(bytes))),
-        None => Check::warn("memory", "cannot be read on this system", "nothing to do; limits of tasks still hold"),
+        None => Check::warn(
+            "memory",
+            "cannot be read on this system",
+            "nothing to do; limits of tasks still hold",
+        ),
     }
 }
 
@@ -125,7 +131,9 @@ fn onnx(named: Option<&Path>) -> Check {
         Some(path) if !path.exists() => Check::fail(
             "onnx",
             format!("the ONNX Runtime library {} is not there", path.display()),
-            format!("correct tasks.onnxruntime in cairn.toml or {LIBRARY_VARIABLE}, or name none to use the built-in tract"),
+            format!(
+                "correct tasks.onnxruntime in cairn.toml or {LIBRARY_VARIABLE}, or name none to use the built-in tract"
+            ),
         ),
         Some(path) => Check::ok("onnx", format!("ONNX Runtime {}", path.display())),
         None => Check::ok("onnx", "tract, built in; no ONNX Runtime library was found, and none is needed"),

@@ -32,7 +32,9 @@ pub(super) fn checks(home: &Path) -> Vec<Check> {
             checks.push(Check::ok("node", format!("{} runs as process {}", status.name, status.pid)));
             checks.push(links(&status));
             checks.push(room(&status));
-            checks.extend(status.warnings.iter().map(|text| Check::warn("node", text.clone(), "see: cairn status")));
+            checks.extend(
+                status.warnings.iter().map(|text| Check::warn("node", text.clone(), "see: cairn status")),
+            );
         }
         Err(error @ ClientError::NotRunning { .. }) => {
             checks.push(Check::warn("node", error.to_string(), error.hint().unwrap_or_default()));
@@ -52,7 +54,9 @@ fn directory(home: &Path) -> Check {
             format!("chmod 700 {}", home.display()),
         ),
         (Ok(()), Ok(_)) => Check::ok("data", format!("{} is private", home.display())),
-        (Ok(()), Err(error)) => Check::fail("data", error.to_string(), "check the permissions of the directory"),
+        (Ok(()), Err(error)) => {
+            Check::fail("data", error.to_string(), "check the permissions of the directory")
+        }
     }
 }
 
@@ -66,7 +70,9 @@ fn key(home: &Path) -> Check {
 
 fn settings(home: &Path) -> Check {
     match NodeConfig::load(home) {
-        Ok(config) if config.discovery => Check::ok("settings", "valid; neighbours are looked for on the local network"),
+        Ok(config) if config.discovery => {
+            Check::ok("settings", "valid; neighbours are looked for on the local network")
+        }
         Ok(_) => Check::ok("settings", "valid; discovery is off"),
         Err(error) => Check::fail("settings", error.to_string(), error.hint()),
     }
@@ -81,7 +87,8 @@ fn ask_status(home: &Path) -> Result<Status, ClientError> {
 
 fn links(status: &Status) -> Check {
     if status.addresses.is_empty() {
-        let hint = "see the `listen` line of cairn.toml, and whether a firewall or another program is in the way";
+        let hint =
+            "see the `listen` line of cairn.toml, and whether a firewall or another program is in the way";
         return Check::fail("links", "the node listens at no address", hint);
     }
     match status.links.len() {
@@ -117,7 +124,9 @@ fn store(home: &Path) -> Check {
         Ok(report) if !report.is_sound() => {
             Check::fail("store", format!("{} damaged blobs, or wrong counts", report.wrong_blobs.len()), hint)
         }
-        Ok(report) if report.repaired => Check::warn("store", "it was damaged and has been repaired", "check the disk"),
+        Ok(report) if report.repaired => {
+            Check::warn("store", "it was damaged and has been repaired", "check the disk")
+        }
         Ok(_) => Check::ok("store", "every page and every blob is as it was written"),
         Err(error) => Check::fail("store", error.to_string(), hint),
     }
