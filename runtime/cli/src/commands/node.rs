@@ -25,10 +25,9 @@ const LEASH_GRACE: Duration = Duration::from_secs(5);
 /// The first start makes the data directory, the key and the store; there is nothing to set up before. Settings
 /// come from `cairn.toml` in the data directory, all of them optional; options here win over it:
 ///
-///   name, listen = ["0.0.0.0:0"], discovery, item_size_max = "256 MiB",
+///   name, listen = ["0.0.0.0:0"], discovery, item_size_max = "8 MiB",
 ///   [store] size_max, reserve,
-///   [tasks] enabled, engines = ["wasm", "onnx"], memory_max, wall_max = "10 min", concurrent, onnxruntime,
-///   [forward] fee
+///   [tasks] enabled, engines = ["wasm", "onnx"], memory_max, wall_max = "10 min", concurrent, onnxruntime
 ///
 /// When the node is ready, one line with its id and addresses goes to stdout. It ends on Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]

@@ -52,7 +52,7 @@ impl Node {
         let home = root.join(label);
         fs::create_dir(&home)?;
         fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-        let common = format!("name = \"{name}\"\nlisten = [\"127.0.0.1:0\"]\ndiscovery = false\n");
+        let common = format!("name = \"{name}\"\ndiscovery = false\n");
         fs::write(home.join(cairn_node::config::CONFIG_FILE), format!("{common}{settings}"))?;
         let log = root.join(format!("{label}.log"));
         Ok(Self { label, name, home, log, state: Mutex::default() })

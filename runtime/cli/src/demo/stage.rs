@@ -81,9 +81,11 @@ impl Stage {
         let node =
             |label, name, settings| Node::prepare(&root, label, name, settings).map(Arc::new).map_err(failed);
         let stage = Self {
-            a: node("a", "depot", "[tasks]\nenabled = false\n")?,
-            b: node("b", "carrier", "[tasks]\nengines = [\"wasm\"]\n")?,
-            c: node("c", "jetson", "")?,
+            a: node("a", "depot", "listen = [\"127.0.0.1:0\"]\n[tasks]\nenabled = false\n")?,
+            b: node("b", "carrier", "listen = [\"127.0.0.1:0\"]\n[tasks]\nengines = [\"wasm\"]\n")?,
+            // Cards carry addresses, and B would dial a C that it can reach: no packet crosses from one
+            // loopback address family to the other.
+            c: node("c", "jetson", "listen = [\"[::1]:0\"]\n")?,
             begun: Instant::now(),
             step_max: if kills { STEP_MAX * KILLS_FACTOR } else { STEP_MAX },
             interrupted: watch_signals().map_err(failed)?,
