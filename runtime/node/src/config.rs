@@ -23,13 +23,17 @@ const CONCURRENT_MAX: u32 = 64;
 
 const MIB: u64 = 1024 * 1024;
 
+/// Bounds of the largest item: an item travels in one sealed bundle when it is carried in a drop.
+const ITEM_SIZE_MIN: u64 = 64 * 1024;
+const ITEM_SIZE_MAX: u64 = 12 * MIB;
+
 /// Settings of a node; [`NodeConfig::default`] is what an empty file means.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeConfig {
     /// Display name on the card; the host name if not given.
     pub name: Option<String>,
-    /// UDP addresses that QUIC listens on; port 0 takes any free one.
+    /// UDP addresses that QUIC listens on; port 0 takes any free one. Empty: no network at all, drops only.
     pub listen: Vec<SocketAddr>,
     /// Whether neighbours are looked for on the local network.
     pub discovery: bool,
@@ -40,8 +44,6 @@ pub struct NodeConfig {
     pub store: StoreConfig,
     /// What this node computes for others.
     pub tasks: TasksConfig,
-    /// What this node does for payments of others.
-    pub forward: ForwardConfig,
 }
 
 /// Section `[store]`.
@@ -86,14 +88,6 @@ pub enum EngineName {
     Onnx,
 }
 
-/// Section `[forward]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ForwardConfig {
-    /// Micro-credits that are kept when a lock is passed on; the fee that the job offers if not given.
-    pub fee: Option<u64>,
-}
-
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
@@ -103,10 +97,9 @@ impl Default for NodeConfig {
                 SocketAddr::from((core::net::Ipv6Addr::UNSPECIFIED, 0)),
             ],
             discovery: true,
-            item_size_max: 256 * MIB,
+            item_size_max: 8 * MIB,
             store: StoreConfig::default(),
             tasks: TasksConfig::default(),
-            forward: ForwardConfig::default(),
         }
     }
 }
@@ -235,8 +228,8 @@ impl NodeConfig {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
-        if self.listen.is_empty() {
-            return Err("listen: at least one address is needed, such as \"0.0.0.0:0\"".into());
+        if !(ITEM_SIZE_MIN..=ITEM_SIZE_MAX).contains(&self.item_size_max) {
+            return Err("item_size_max: from \"64 KiB\" to \"12 MiB\", what fits one sealed bundle".into());
         }
         if self.tasks.concurrent == 0 || self.tasks.concurrent > CONCURRENT_MAX {
             return Err(format!(
@@ -383,8 +376,6 @@ mod tests {
             wall_max = "90 s"
             concurrent = 2
             onnxruntime = "/opt/libonnxruntime.so"
-            [forward]
-            fee = 7
         "#;
         let config = NodeConfig::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("depot"));
@@ -397,7 +388,6 @@ mod tests {
         assert_eq!(config.tasks.wall_max_ms, 90_000);
         assert_eq!(config.tasks.concurrent, 2);
         assert_eq!(config.tasks.onnxruntime, Some("/opt/libonnxruntime.so".into()));
-        assert_eq!(config.forward.fee, Some(7));
     }
 
     #[test]
@@ -411,7 +401,8 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         for text in [
-            "listen = []",
+            "item_size_max = \"13 MiB\"",
+            "item_size_max = \"1 KiB\"",
             "listen = [\"nowhere\"]",
             "name = \"\"",
             "name = \"a\\u001bb\"",

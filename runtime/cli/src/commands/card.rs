@@ -16,6 +16,9 @@ use crate::{out, render};
 /// A card is a few hundred bytes; nobody hands over more than this.
 const CARD_BYTES_MAX: u64 = 64 * 1024;
 
+/// How the text of a card begins.
+const PREFIX: &str = "CAIRN:";
+
 /// Hand out and take in contact cards
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
@@ -44,7 +47,7 @@ pub(crate) enum CardCommand {
 /// What to import.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// File with the card, `-` for stdin, or the `cairn:` text itself
+    /// File with the card, `-` for stdin, or the `CAIRN:` text itself
     #[arg(value_name = "FILE|-|TEXT")]
     card: String,
 }
@@ -70,7 +73,8 @@ pub(crate) fn run(context: &Context, command: CardCommand) -> Result<(), Failure
 }
 
 fn read(card: &str) -> Result<String, Failure> {
-    if card.starts_with("cairn:") {
+    // Cards are written in capitals, which a QR code packs tighter.
+    if card.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX)) {
         return Ok(card.to_owned());
     }
     let failed = |error: io::Error| {
@@ -127,6 +131,7 @@ mod tests {
 
     #[test]
     fn a_card_can_be_given_as_text() {
+        assert_eq!(read("CAIRN:ABC").unwrap(), "CAIRN:ABC");
         assert_eq!(read("cairn:abc").unwrap(), "cairn:abc");
         assert!(read("/nowhere/card").is_err());
     }

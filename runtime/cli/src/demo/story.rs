@@ -65,9 +65,14 @@ fn start(stage: &Stage) -> Result<[String; 3], String> {
     let mut ids = [const { String::new() }; 3];
     for (node, id) in stage.nodes().into_iter().zip(&mut ids) {
         let status = stage.until(&format!("{} starts", node.label), || status(node))?;
-        let address = status.addresses.first().ok_or_else(|| format!("{} listens nowhere", node.label))?;
-        node.keep_address(address);
-        stage.say(&format!("{} is node {} at {address}", node.label, crate::render::short(&status.node)));
+        let short = crate::render::short(&status.node);
+        match status.addresses.first() {
+            Some(address) => {
+                node.keep_address(address);
+                stage.say(&format!("{} is node {short} at {address}", node.label));
+            }
+            None => stage.say(&format!("{} is node {short}, without any network", node.label)),
+        }
         *id = status.node;
     }
     Ok(ids)

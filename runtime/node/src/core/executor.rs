@@ -15,6 +15,10 @@ use super::commit::{After, Tx};
 use super::funding::numbered;
 use super::{Core, Output};
 
+/// How long a node waits for news that are on their way before it starts a task: what arrives together (a
+/// job, its blobs, the locks that pay for its rungs) shall be looked at together.
+const PATIENCE_MS: u64 = 2_000;
+
 /// Names one task while the process lives.
 pub type TaskId = u64;
 
@@ -83,7 +87,7 @@ pub(crate) struct Tasks {
     running: BTreeMap<TaskId, Running>,
     failed: BTreeMap<(Digest, u8), String>,
     resources: Option<Resources>,
-    looked_at: Option<Instant>,
+    patient_until: Option<Instant>,
 }
 
 impl Tasks {
@@ -112,7 +116,6 @@ impl Tasks {
 impl Core {
     /// Takes note of what the machine has to give.
     pub fn set_resources(&mut self, resources: Resources) {
-        self.tasks.looked_at = Some(self.clock.now);
         if self.tasks.resources.as_ref() != Some(&resources) {
             self.tasks.resources = Some(resources);
             self.dirty = true;
@@ -187,12 +190,35 @@ impl Core {
         RungChoice { rung: choice.rung, skipped: choice.skipped.into_iter().map(told).collect() }
     }
 
+    /// When a postponed start of tasks is due.
+    pub(super) const fn tasks_due(&self) -> Option<Instant> {
+        self.tasks.patient_until
+    }
+
+    /// Whether a meet is bringing news right now.
+    fn news_are_coming(&self) -> bool {
+        !self.imports.is_empty()
+            || !self.commits.foreign_is_empty()
+            || self.engine.links().any(|(link, ..)| !self.engine.is_idle(link))
+    }
+
     /// Starts what may be started: checks of results first, then jobs.
     pub(super) fn start_tasks(&mut self) {
         self.start_checks();
         if !self.settings.tasks_enabled {
             return;
         }
+        if self.news_are_coming() {
+            let until = *self.tasks.patient_until.get_or_insert_with(|| self.clock.now.plus_ms(PATIENCE_MS));
+            if self.clock.now < until {
+                return;
+            }
+        }
+        self.tasks.patient_until = None;
+        self.start_jobs();
+    }
+
+    fn start_jobs(&mut self) {
         let mut starts = Vec::new();
         for slot in self.boards.iter() {
             for (id, job) in slot.view.jobs.iter().filter(|(_, job)| job.state.is_open()) {

@@ -193,7 +193,7 @@ impl Core {
         }
     }
 
-    fn deliver_entries(&mut self, tx: &mut Tx, ticket: Ticket, payload: &[u8]) -> Option<()> {
+    fn deliver_entries(&self, tx: &mut Tx, ticket: Ticket, payload: &[u8]) -> Option<()> {
         let mut entries = Vec::new();
         for bytes in super::wire::decode_entries(payload)? {
             let entry = VerifiedEntry::decode(&bytes).ok()?;

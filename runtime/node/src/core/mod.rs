@@ -259,7 +259,7 @@ impl Core {
     /// When [`Input::Tick`] is due next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.engine.poll_timeout(), self.retry_at].into_iter().flatten().min()
+        [self.engine.poll_timeout(), self.retry_at, self.tasks_due()].into_iter().flatten().min()
     }
 
     /// Whether everything that was decided is durable and nothing runs.
@@ -384,6 +384,9 @@ impl Core {
         self.early_blobs_again();
         if !self.commits.is_stalled() {
             self.settle();
+            if self.tasks_due().is_some() {
+                self.start_tasks();
+            }
         }
         if let Some((commit, batch)) = self.commits.poll_own() {
             self.outputs.push_back(Output::Commit { commit, batch, own: true });

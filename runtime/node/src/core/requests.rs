@@ -1,5 +1,6 @@
 //! What people and programs ask of the node over the control socket.
 
+use core::fmt;
 use std::path::PathBuf;
 
 use cairn_bundle::card::SignedCard;
@@ -52,24 +53,24 @@ pub(crate) struct No {
 }
 
 impl No {
-    pub(crate) fn new(message: impl ToString) -> Self {
-        Self { message: message.to_string(), hint: None }
+    pub(crate) fn new(message: impl fmt::Display) -> Self {
+        Self { message: format!("{message}"), hint: None }
     }
 
-    pub(crate) fn or(message: impl ToString, hint: &'static str) -> Self {
-        Self { message: message.to_string(), hint: Some(hint) }
+    pub(crate) fn or(message: impl fmt::Display, hint: &'static str) -> Self {
+        Self { message: format!("{message}"), hint: Some(hint) }
     }
 }
 
 /// An answer now, or later when something is durable.
 pub(crate) enum Reply {
-    Now(Answer),
+    Now(Box<Answer>),
     Later,
 }
 
 impl From<Response> for Reply {
     fn from(response: Response) -> Self {
-        Self::Now(Answer { response, file: None })
+        Self::Now(Box::new(Answer { response, file: None }))
     }
 }
 
@@ -85,7 +86,7 @@ impl Core {
 
     pub(super) fn ask(&mut self, request: RequestId, ask: Request, attachment: Attachment, disk: &dyn Read) {
         match self.answer(request, ask, attachment, disk) {
-            Ok(Reply::Now(answer)) => self.outputs.push_back(Output::Reply { request, answer }),
+            Ok(Reply::Now(answer)) => self.outputs.push_back(Output::Reply { request, answer: *answer }),
             Ok(Reply::Later) => {}
             Err(no) => self.reply_error(request, &no.message, no.hint),
         }
@@ -262,7 +263,7 @@ impl Core {
     fn save_message(number: u64, path: PathBuf, disk: &dyn Read) -> Result<Reply, No> {
         let file = Self::message_file(number, disk).map_err(No::new)?;
         let bytes = file.ok_or_else(|| No::or("no such message, or it has no file", "see: cairn inbox"))?;
-        Ok(Reply::Now(Answer { response: Response::Done, file: Some((path, bytes)) }))
+        Ok(Reply::Now(Box::new(Answer { response: Response::Done, file: Some((path, bytes)) })))
     }
 
     fn grant(&mut self, request: RequestId, node: &str, limit: u64) -> Result<Reply, No> {

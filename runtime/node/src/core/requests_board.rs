@@ -157,7 +157,7 @@ impl Core {
         let output =
             output.ok_or_else(|| No::or("the output is missing from the store", "run: cairn doctor"))?;
         if let Some(path) = path {
-            return Ok(Reply::Now(Answer { response: Response::Done, file: Some((path, output)) }));
+            return Ok(Reply::Now(Box::new(Answer { response: Response::Done, file: Some((path, output)) })));
         }
         if output.len() > TEXT_OUTPUT_MAX {
             return Err(No::or("the output is too long to be shown", "give a path with --output FILE"));
@@ -171,7 +171,7 @@ impl Core {
         let id = self.find_job(job)?;
         let (_, view) = self.boards.job(&id).ok_or_else(|| No::new("no such job"))?;
         let receipt = self.receipt(view, rung)?;
-        Ok(Reply::Now(Answer { response: Response::Done, file: Some((path, receipt.encode())) }))
+        Ok(Reply::Now(Box::new(Answer { response: Response::Done, file: Some((path, receipt.encode())) })))
     }
 
     /// The portable receipt of an accepted rung, if RESULT and ACCEPT are both here.

@@ -151,7 +151,7 @@ impl Core {
         }
         let mut items = Vec::new();
         disk.for_each(Table::PeerHas, &mut |key, value| {
-            items.push((parse_peer_item_key(key), value == [1]))
+            items.push((parse_peer_item_key(key), value == [1]));
         })?;
         for (parsed, owed) in items {
             let Some((peer, item)) = parsed else { continue };
@@ -222,7 +222,7 @@ impl Core {
         for id in seen {
             self.engine(Event::Seen { id: Digest(id) });
         }
-        let limits = self.settings.engine.bundle.clone();
+        let limits = self.settings.engine.bundle;
         let mut bundles = Vec::new();
         disk.for_each(Table::Bundles, &mut |key, value| {
             let bytes = u64::try_from(value.len()).unwrap_or(u64::MAX);

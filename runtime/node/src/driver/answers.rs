@@ -1,5 +1,6 @@
 //! Requests on their way to the core and answers on their way back, with the files they name.
 
+use core::fmt;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -19,8 +20,8 @@ pub(crate) struct Requests {
     waiting: BTreeMap<RequestId, oneshot::Sender<Response>>,
 }
 
-pub(crate) fn error(message: impl ToString, hint: Option<&str>) -> Response {
-    Response::Error { message: message.to_string(), hint: hint.map(str::to_owned) }
+pub(crate) fn error(message: impl fmt::Display, hint: Option<&str>) -> Response {
+    Response::Error { message: format!("{message}"), hint: hint.map(str::to_owned) }
 }
 
 impl Driver {
@@ -33,23 +34,24 @@ impl Driver {
             Request::CarryImport { directory } => self.import_drop(request, directory),
             ask => match self.attachment(&ask) {
                 Ok(attachment) => self.input(Input::Request { request, ask, attachment }),
-                Err(response) => self.finish_answer(request, response),
+                Err(response) => self.finish_answer(request, *response),
             },
         }
     }
 
     /// Reads the files that a request names.
-    fn attachment(&self, ask: &Request) -> Result<Attachment, Response> {
+    fn attachment(&self, ask: &Request) -> Result<Attachment, Box<Response>> {
         match ask {
             Request::Send { file: Some(path), .. } => {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-                let bytes = read_file(path, self.work.item_bytes_max())
-                    .map_err(|problem| error(format!("cannot read {}: {problem}", path.display()), None))?;
+                let bytes = read_file(path, self.work.item_bytes_max()).map_err(|problem| {
+                    Box::new(error(format!("cannot read {}: {problem}", path.display()), None))
+                })?;
                 Ok(Attachment::File { name, bytes })
             }
             Request::JobPost { file, .. } => match cairn_task::JobFile::load(file) {
                 Ok(loaded) => Ok(Attachment::Job(Box::new(loaded))),
-                Err(problem) => Err(error(problem, Some("check the job file"))),
+                Err(problem) => Err(Box::new(error(problem, Some("check the job file")))),
             },
             _ => Ok(Attachment::None),
         }

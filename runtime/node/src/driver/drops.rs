@@ -98,7 +98,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn import_drop(&mut self, request: RequestId, directory: PathBuf) {
+    pub(super) fn import_drop(&self, request: RequestId, directory: PathBuf) {
         let done = self.done.clone();
         tokio::task::spawn_blocking(move || {
             let files = list_parcels(&directory);

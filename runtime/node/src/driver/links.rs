@@ -47,7 +47,12 @@ impl OpenLink {
 }
 
 /// Binds the QUIC sockets. Nothing here asks or tells the internet anything.
-pub(crate) async fn bind(identity: &Identity, listen: &[SocketAddr]) -> Result<Endpoint, NodeError> {
+///
+/// Without an address to listen on there is no endpoint: such a node meets others through drops only.
+pub(crate) async fn bind(identity: &Identity, listen: &[SocketAddr]) -> Result<Option<Endpoint>, NodeError> {
+    if listen.is_empty() {
+        return Ok(None);
+    }
     let idle = IDLE.try_into().expect("15 s fit a QUIC idle timeout");
     let transport =
         QuicTransportConfig::builder().max_idle_timeout(Some(idle)).keep_alive_interval(IDLE / 3).build();
@@ -63,7 +68,7 @@ pub(crate) async fn bind(identity: &Identity, listen: &[SocketAddr]) -> Result<E
     for address in listen {
         builder = builder.bind_addr(*address).map_err(|error| NodeError::Listen(error.to_string()))?;
     }
-    builder.bind().await.map_err(|error| NodeError::Listen(format!("{error:#}")))
+    builder.bind().await.map(Some).map_err(|error| NodeError::Listen(format!("{error:#}")))
 }
 
 /// Accepts connections for as long as the endpoint lives.

@@ -127,7 +127,7 @@ pub fn run(
 struct Driver {
     core: Core,
     store: Arc<Store>,
-    endpoint: Endpoint,
+    endpoint: Option<Endpoint>,
     links: BTreeMap<LinkId, OpenLink>,
     next_link: LinkId,
     dials: Dials,
@@ -167,7 +167,9 @@ impl Driver {
         let (asks_out, asks) = mpsc::channel(EVENTS_WAITING_MAX);
         let (stop_control, stopped) = watch::channel(false);
         let control = tokio::spawn(control.serve(asks_out, stopped));
-        tokio::spawn(links::accept(endpoint.clone(), events.clone()));
+        if let Some(endpoint) = &endpoint {
+            tokio::spawn(links::accept(endpoint.clone(), events.clone()));
+        }
         let work = work::Bench::new(config, Arc::clone(&store), done.clone());
         let mut driver = Self {
             core,
@@ -198,7 +200,8 @@ impl Driver {
     }
 
     fn discover(&mut self) {
-        let ports: BTreeSet<u16> = self.endpoint.bound_sockets().iter().map(SocketAddr::port).collect();
+        let Some(endpoint) = &self.endpoint else { return };
+        let ports: BTreeSet<u16> = endpoint.bound_sockets().iter().map(SocketAddr::port).collect();
         // Without discovery everything else works: addresses can be given by hand.
         self.discovery = discovery::start(self.core.node_id(), &ports, self.events.clone()).ok();
     }
@@ -258,7 +261,9 @@ impl Driver {
             link.close();
         }
         drop(self.discovery.take());
-        let _ = tokio::time::timeout(FAREWELL, self.endpoint.close()).await;
+        if let Some(endpoint) = &self.endpoint {
+            let _ = tokio::time::timeout(FAREWELL, endpoint.close()).await;
+        }
         let _ = tokio::time::timeout(FAREWELL, self.control).await;
     }
 
@@ -353,9 +358,10 @@ impl Driver {
 
     /// Where peers can dial: what is bound, with wildcards replaced by the addresses of the interfaces.
     fn own_addresses(&self) -> Vec<SocketAddr> {
-        let bound = self.endpoint.bound_sockets();
+        let Some(endpoint) = &self.endpoint else { return Vec::new() };
+        let bound = endpoint.bound_sockets();
         let fixed = bound.iter().filter(|address| !address.ip().is_unspecified()).copied();
-        let addr = self.endpoint.addr();
+        let addr = endpoint.addr();
         let mut addresses: BTreeSet<SocketAddr> = fixed.chain(addr.ip_addrs().copied()).collect();
         addresses.retain(|address| address.port() != 0);
         addresses.into_iter().collect()

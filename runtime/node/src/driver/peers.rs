@@ -66,6 +66,7 @@ impl Dials {
 impl Driver {
     /// Dials every peer that has an address and no link.
     pub(super) fn dial_peers(&mut self) {
+        let Some(endpoint) = self.endpoint.clone() else { return };
         let now = Instant::now();
         let linked: BTreeSet<NodeId> = self.links.values().map(|open| open.peer).collect();
         let peers = self.core.contacts().peers().filter(|(peer, _)| !linked.contains(peer));
@@ -82,7 +83,7 @@ impl Driver {
         for (peer, addresses) in due {
             self.dials.by_peer.entry(peer).or_default().under_way = true;
             let addresses = addresses.into_iter().collect();
-            tokio::spawn(links::dial(self.endpoint.clone(), peer, addresses, self.events.clone()));
+            tokio::spawn(links::dial(endpoint.clone(), peer, addresses, self.events.clone()));
         }
     }
 
