@@ -72,7 +72,7 @@ fn content_hash(reading: &Reading, key: &[u8], bytes: u64) -> Result<blake3::Has
     let mut hasher = blake3::Hasher::new();
     let mut at = 0;
     while at < bytes {
-        hasher.update(&reading.get_range(key, at, step)?.unwrap_or_default());
+        hasher.update(&reading.read_range(key, at, step)?.unwrap_or_default());
         at = at.saturating_add(step);
     }
     Ok(hasher.finalize())

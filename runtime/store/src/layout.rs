@@ -190,7 +190,7 @@ impl Reading {
         raw.map(|raw| Ok(Entry::decode(raw.value())?.len())).transpose()
     }
 
-    pub(crate) fn get_range(
+    pub(crate) fn read_range(
         &self,
         key: &[u8],
         offset: u64,

@@ -123,7 +123,7 @@ impl Read for MemoryDisk {
         Ok(self.value(table, key).cloned())
     }
 
-    fn get_range(
+    fn read_range(
         &self,
         table: Table,
         key: &[u8],

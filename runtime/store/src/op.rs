@@ -342,7 +342,7 @@ pub trait Read {
     ///
     /// # Errors
     /// [`ReadError`]; a key that is not there is no error.
-    fn get_range(
+    fn read_range(
         &self,
         table: Table,
         key: &[u8],

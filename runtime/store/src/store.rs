@@ -196,17 +196,17 @@ impl Store {
 
 impl Read for Store {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.read(table, |reading| reading.get_range(key, 0, u64::MAX))
+        self.read(table, |reading| reading.read_range(key, 0, u64::MAX))
     }
 
-    fn get_range(
+    fn read_range(
         &self,
         table: Table,
         key: &[u8],
         offset: u64,
         len: u64,
     ) -> Result<Option<Vec<u8>>, ReadError> {
-        self.read(table, |reading| reading.get_range(key, offset, len))
+        self.read(table, |reading| reading.read_range(key, offset, len))
     }
 
     fn len_of(&self, table: Table, key: &[u8]) -> Result<Option<u64>, ReadError> {

@@ -134,7 +134,7 @@ impl Core {
         let mut items: u64 = 0;
         let mut read = |item: Item, offset, len| {
             items += u64::from(offset == 0);
-            disk.get_range(table_of(item.topic), item.id.as_bytes(), offset, len).ok().flatten()
+            disk.read_range(table_of(item.topic), item.id.as_bytes(), offset, len).ok().flatten()
         };
         self.engine.pump_carried(link, &mut read, &mut |payload| payloads.push(payload));
         self.engine(Event::LinkDown { link });

@@ -242,7 +242,7 @@ impl Core {
                 Transmit::Frame(bytes) => return Some(bytes),
                 Transmit::Chunk { item, total, offset, len } => {
                     let key = item.id.as_bytes();
-                    match disk.get_range(table_of(item.topic), key, offset, len) {
+                    match disk.read_range(table_of(item.topic), key, offset, len) {
                         Ok(Some(bytes)) if u64::try_from(bytes.len()) == Ok(len) => {
                             return Some(encode_chunk(item, total, offset, &bytes));
                         }

@@ -53,7 +53,7 @@ fn a_bit_flipped_under_an_open_store_panics_nothing() {
             let _ = store.for_each(table, &mut |key, value| drop((key.to_vec(), value.to_vec())));
             let _ = store.get(table, b"counter");
         }
-        let _ = store.get_range(Table::Inbox, &24_u32.to_be_bytes(), 66_000, 10).map(|part| {
+        let _ = store.read_range(Table::Inbox, &24_u32.to_be_bytes(), 66_000, 10).map(|part| {
             assert!(part.is_none_or(|part| part.len() <= body(24).len()));
         });
         let _ = commit_numbered(&store, BATCHES);

@@ -69,9 +69,9 @@ fn compare(found: &impl Read, usage: Usage, model: &Model) {
         found.for_prefix(table, &[1], &mut |_, _| prefixed += 1).unwrap();
         assert_eq!(prefixed, expected.iter().filter(|(k, _)| k.starts_with(&[1])).count());
         for (key, value) in &expected {
-            let part = found.get_range(table, key, 3, 65_500).unwrap().unwrap();
+            let part = found.read_range(table, key, 3, 65_500).unwrap().unwrap();
             assert!(part == value.iter().copied().skip(3).take(65_500).collect::<Vec<_>>());
-            assert_eq!(found.get_range(table, key, u64::MAX, u64::MAX), Ok(Some(Vec::new())));
+            assert_eq!(found.read_range(table, key, u64::MAX, u64::MAX), Ok(Some(Vec::new())));
             assert!(found.get(table, key).unwrap().as_ref() == Some(value));
             assert_eq!(found.len_of(table, key), Ok(Some(u64::try_from(value.len()).unwrap())));
             bytes += key.len() + value.len();
