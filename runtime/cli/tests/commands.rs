@@ -27,7 +27,8 @@ fn stdout(output: &Output) -> String {
 #[test]
 fn a_wrong_command_line_is_code_2_and_help_is_code_0() {
     let home = tempfile::tempdir().unwrap();
-    for args in [&["no-such-command"][..], &[], &["job", "show"], &["credit", "grant", "b", "-1"], &["peer"]] {
+    for args in [&["no-such-command"][..], &[], &["job", "show"], &["credit", "grant", "b", "-1"], &["peer"]]
+    {
         let output = cairn(home.path(), args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}: talk goes to stderr");

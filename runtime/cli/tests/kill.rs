@@ -1,4 +1,9 @@
 //! Any of the three processes is killed ten times at random moments, and the story ends the same.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
 use std::process::{Command, Stdio};
 
@@ -17,7 +22,11 @@ fn ends_the_same_when_killing(who: &str) {
         .unwrap();
     let talk = String::from_utf8_lossy(&output.stderr).into_owned();
     let data = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(0), "cairn demo --kills 10 --seed {seed} --only {who}\n{talk}\n{data}");
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "cairn demo --kills 10 --seed {seed} --only {who}\n{talk}\n{data}"
+    );
     let report: serde_json::Value = serde_json::from_str(&data).unwrap();
     assert_eq!((&report["good"], &report["kills"]), (&true.into(), &10.into()));
 }

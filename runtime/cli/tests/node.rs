@@ -1,4 +1,9 @@
 //! One real node as a process: started, asked, kept apart from a second one, ended.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -21,9 +26,11 @@ impl Node {
     /// Returns when the ready line is there.
     fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let args = ["--json", "node", "--name", "depot", "--listen", "127.0.0.1:0", "--no-discovery", "--leash"];
+        let args =
+            ["--json", "node", "--name", "depot", "--listen", "127.0.0.1:0", "--no-discovery", "--leash"];
         let mut command = command(home.path(), &args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -83,7 +90,11 @@ fn a_board_and_an_unknown_name_behave() {
     let boards = node.ask(&["board", "list", "--json"]);
     let boards: serde_json::Value = serde_json::from_slice(&boards.stdout).unwrap();
     assert_eq!(boards["boards"][0]["name"], "relief");
-    for args in [&["board", "create", "relief"][..], &["board", "invite", "relief", "nobody"], &["job", "show", "abcdef"]] {
+    for args in [
+        &["board", "create", "relief"][..],
+        &["board", "invite", "relief", "nobody"],
+        &["job", "show", "abcdef"],
+    ] {
         let refused = node.ask(args);
         assert_eq!(refused.status.code(), Some(1), "{args:?}");
         let talk = String::from_utf8_lossy(&refused.stderr).into_owned();

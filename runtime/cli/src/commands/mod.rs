@@ -21,7 +21,7 @@ use crate::failure::Failure;
 /// Does what the command line says.
 pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Node(args) => node::run(context, args),
+        Command::Node(args) => node::run(context, &args),
         Command::Id(_) => id::run(context),
         Command::Card(command) => card::run(context, command),
         Command::Peer(command) => peer::run(context, command),
@@ -34,6 +34,6 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Carry(command) => carry::run(context, command),
         Command::Status(_) => status::run(context),
         Command::Doctor(_) => doctor::run(context),
-        Command::Demo(args) => demo::run(context, args),
+        Command::Demo(args) => demo::run(context, &args),
     }
 }

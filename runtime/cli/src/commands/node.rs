@@ -25,9 +25,11 @@ const LEASH_GRACE: Duration = Duration::from_secs(5);
 /// The first start makes the data directory, the key and the store; there is nothing to set up before. Settings
 /// come from `cairn.toml` in the data directory, all of them optional; options here win over it:
 ///
-///   name, listen = ["0.0.0.0:0"], discovery, item_size_max = "8 MiB",
-///   [store] size_max, reserve,
-///   [tasks] enabled, engines = ["wasm", "onnx"], memory_max, wall_max = "10 min", concurrent, onnxruntime
+///   name, discovery, item_size_max = "8 MiB",
+///   listen = ["0.0.0.0:0", "[::]:0"], or [] for a node without a network, which is met by drops only,
+///   [store] size_max = "4 GiB", reserve = "256 MiB",
+///   [tasks] enabled, engines = ["wasm", "onnx"], memory_max = "512 MiB", wall_max = "10 min",
+///           concurrent, onnxruntime
 ///
 /// When the node is ready, one line with its id and addresses goes to stdout. It ends on Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]
@@ -64,11 +66,11 @@ struct Ready<'a> {
     home: &'a Path,
 }
 
-pub(crate) fn run(context: &Context, args: NodeArgs) -> Result<(), Failure> {
+pub(crate) fn run(context: &Context, args: &NodeArgs) -> Result<(), Failure> {
     let home = context.home();
     prepare_home(home)?;
     let lock = HomeLock::take(home)?;
-    let config = settings(home, &args)?;
+    let config = settings(home, args)?;
     let identity = identity_file::load_or_create(&lock)?;
     if args.leash {
         hold_leash(home.to_owned());
@@ -80,7 +82,11 @@ pub(crate) fn run(context: &Context, args: NodeArgs) -> Result<(), Failure> {
         let _ = if context.json() {
             out::json(&Ready { node: &node, addresses: &addresses, home })
         } else {
-            out::text(&format!("ready: node {node} at {}", addresses.join(" ")))
+            let place = match addresses.as_slice() {
+                [] => "without a network, met by drops only".to_owned(),
+                some => format!("at {}", some.join(" ")),
+            };
+            out::text(&format!("ready: node {node} {place}"))
         };
     };
     let say = |line: &str| out::say(line);

@@ -24,7 +24,7 @@ fn check(promise: &'static str, kept: Result<(), String>) -> Check {
     Check { promise, differs: kept.err() }
 }
 
-fn equal<T: PartialEq + core::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
+fn equal<T: Copy + PartialEq + core::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?} instead of {expected:?}")) }
 }
 
@@ -62,7 +62,10 @@ pub(super) fn all(story: &Story, end: &End) -> Result<Vec<Check>, String> {
         check("A and C never shared a link, and only the stick reached C", strangers(end)),
         check("all three boards show the same", boards(end)),
         check("B ran rung 0, C ran the best rung, A accepted both", executors(story, end)),
-        check("A and B agree on what A owes: each accepted rung and its fee, once", edge(end, ["a", "b"], a_owes)),
+        check(
+            "A and B agree on what A owes: each accepted rung and its fee, once",
+            edge(end, ["a", "b"], a_owes),
+        ),
         check("B and C agree on what B owes: each rung that C ran, once", edge(end, ["b", "c"], b_owes)),
         check("nothing is held back", nothing_held(end)),
         check(
@@ -84,6 +87,7 @@ fn strangers(end: &End) -> Result<(), String> {
             return Err(format!("{} has a link to {}", one.label, other.label));
         }
     }
+    equal("addresses of C", end.c.status.addresses.len(), 0)?;
     equal("open links of C", end.c.status.links.len(), 0)
 }
 
@@ -167,8 +171,8 @@ fn accuracy(story: &Story, job: &JobInfo, output: &[u8]) -> Result<(), String> {
 fn receipt(story: &Story, end: &End, price: u64, output: &[u8]) -> Result<(), String> {
     let bytes = fs::read(&story.receipt).map_err(|error| format!("cannot read the receipt: {error}"))?;
     let view = Receipt::verify(&bytes).map_err(|error| format!("it does not hold: {error}"))?;
-    equal("executor", view.executor.to_string(), end.c.node.clone())?;
-    equal("payer", view.payer.to_string(), end.a.node.clone())?;
+    equal("executor", view.executor.to_string().as_str(), end.c.node.as_str())?;
+    equal("payer", view.payer.to_string().as_str(), end.a.node.as_str())?;
     equal("price", view.accept.amount, price)?;
     equal("rung", view.result.tier, story.best)?;
     equal("output", view.result.output, Digest::of(output))?;

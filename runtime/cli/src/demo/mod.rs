@@ -58,7 +58,7 @@ pub(crate) enum Who {
     C,
 }
 
-pub(crate) fn run(context: &Context, args: DemoArgs) -> Result<(), Failure> {
+pub(crate) fn run(context: &Context, args: &DemoArgs) -> Result<(), Failure> {
     let seed = match args.seed {
         Some(seed) => seed,
         None => random_seed()?,

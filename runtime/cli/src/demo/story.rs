@@ -267,7 +267,7 @@ fn settle(stage: &Stage) -> Result<(), String> {
     stage.say("the stick goes round once more, so that C sees A's acceptance");
     let mut polls = 0_u32;
     stage.until("all promises are settled or released", || {
-        if polls % 10 == 0 {
+        if polls.is_multiple_of(10) {
             carry(stage, &stage.b, &stage.c)?;
             carry(stage, &stage.c, &stage.b)?;
         }

@@ -1,8 +1,9 @@
 //! Checks of the machine: disk, memory, power, heat, clock, engines.
 
+use core::time::Duration;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cairn_node::config::{EngineName, NodeConfig};
 use cairn_node::identity_file::IDENTITY_FILE;
@@ -39,7 +40,7 @@ pub(super) fn checks(home: &Path) -> Vec<Check> {
 }
 
 fn disk(home: &Path, reserve: u64) -> Check {
-    let there = home.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let there = home.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
     match rustix::fs::statvfs(there) {
         Ok(stat) => {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize);

@@ -30,7 +30,7 @@ pub(super) fn checks(home: &Path) -> Vec<Check> {
     match ask_status(home) {
         Ok(status) => {
             checks.push(Check::ok("node", format!("{} runs as process {}", status.name, status.pid)));
-            checks.push(links(&status));
+            checks.push(links(home, &status));
             checks.push(room(&status));
             checks.extend(
                 status.warnings.iter().map(|text| Check::warn("node", text.clone(), "see: cairn status")),
@@ -85,7 +85,10 @@ fn ask_status(home: &Path) -> Result<Status, ClientError> {
     }
 }
 
-fn links(status: &Status) -> Check {
+fn links(home: &Path, status: &Status) -> Check {
+    if NodeConfig::load(home).is_ok_and(|config| config.listen.is_empty()) {
+        return Check::ok("links", "none wanted (listen = []): this node is met by drops only");
+    }
     if status.addresses.is_empty() {
         let hint =
             "see the `listen` line of cairn.toml, and whether a firewall or another program is in the way";
