@@ -261,11 +261,7 @@ impl Bundle {
             let hops = *hops;
             next.replace(BlockKind::HopCount, |number| Block::hop_count(number, hops));
         }
-        if let Some(age_ms) = &mut next.age_ms {
-            *age_ms = age_ms.saturating_add(age_add_ms);
-            let age_ms = *age_ms;
-            next.replace(BlockKind::Age, |number| Block::age(number, age_ms));
-        }
+        next.age_by(age_add_ms);
         let exists = next.blocks.iter().any(|block| block.kind == BlockKind::PreviousNode);
         if next.previous_node.is_some() {
             next.replace(BlockKind::PreviousNode, |number| Block::previous_node(number, previous));
@@ -276,6 +272,23 @@ impl Bundle {
             next.previous_node = Some(previous.clone());
         }
         Ok(next)
+    }
+
+    /// The bundle after it has stayed somewhere for `age_add_ms`: its age block says so (RFC 9171 section 4.4.2).
+    /// Without an age block nothing changes.
+    #[must_use]
+    pub fn aged_by(&self, age_add_ms: u64) -> Self {
+        let mut aged = self.clone();
+        aged.age_by(age_add_ms);
+        aged
+    }
+
+    fn age_by(&mut self, age_add_ms: u64) {
+        if let Some(age_ms) = &mut self.age_ms {
+            *age_ms = age_ms.saturating_add(age_add_ms);
+            let age_ms = *age_ms;
+            self.replace(BlockKind::Age, |number| Block::age(number, age_ms));
+        }
     }
 
     /// Gives the block of a kind new contents; its number, flags and checksum type remain.

@@ -18,13 +18,38 @@ pub struct BundleRecord {
     pub neighbour: Option<NodeId>,
     /// Size in bytes.
     pub bytes: u64,
+    /// What its age block says, in milliseconds at `kept_since`; `None` without one.
+    pub age_ms: Option<u64>,
     /// How long it may still be kept, in milliseconds from `kept_since`.
     pub remaining_ms: u64,
     /// Since when it is here.
     pub kept_since: Instant,
 }
 
+/// Bytes of an unsigned integer in deterministic CBOR (RFC 8949 section 4.2.1).
+const fn uint_bytes(value: u64) -> u64 {
+    match value {
+        0..24 => 1,
+        24..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        0x1_0000..0x1_0000_0000 => 5,
+        _ => 9,
+    }
+}
+
 impl BundleRecord {
+    /// How much age it has gained here until `at`.
+    pub(crate) fn age_gained(&self, at: Instant) -> u64 {
+        self.age_ms.map_or(0, |_| at - self.kept_since)
+    }
+
+    /// Its size when it is sent with the age that it has at `at`.
+    pub(crate) fn bytes_at(&self, at: Instant) -> u64 {
+        let Some(age_ms) = self.age_ms else { return self.bytes };
+        let aged = age_ms.saturating_add(self.age_gained(at));
+        self.bytes.saturating_add(uint_bytes(aged)).saturating_sub(uint_bytes(age_ms))
+    }
+
     fn expires(&self) -> Instant {
         self.kept_since.plus_ms(self.remaining_ms)
     }
@@ -93,8 +118,13 @@ impl Bundles {
     }
 
     /// What a peer may be offered: everything but what it wrote itself and what came from it.
-    pub(crate) fn offers<'a>(&'a self, peer: &'a NodeId) -> impl Iterator<Item = (Digest, u64)> + 'a {
-        self.records.iter().filter(|(_, r)| offered_to(r, peer)).map(|(id, r)| (*id, r.bytes))
+    pub(crate) fn offers<'a>(
+        &'a self,
+        peer: &'a NodeId,
+        at: Instant,
+    ) -> impl Iterator<Item = (Digest, u64)> + 'a {
+        let offered = self.records.iter().filter(|(_, record)| offered_to(record, peer));
+        offered.map(move |(id, record)| (*id, record.bytes_at(at)))
     }
 
     pub(crate) fn expired(&self, now: Instant) -> Vec<Digest> {
@@ -125,6 +155,7 @@ mod tests {
             source: Some(node(8)),
             neighbour: Some(node(neighbour)),
             bytes,
+            age_ms: Some(20),
             remaining_ms,
             kept_since: Instant::from_ms(100),
         }
@@ -156,8 +187,25 @@ mod tests {
     fn a_bundle_goes_back_neither_to_its_author_nor_to_where_it_came_from() {
         let mut bundles = Bundles::default();
         bundles.insert(Digest([1; 32]), record(1, 1, 50));
-        assert_eq!(bundles.offers(&node(1)).count(), 0);
-        assert_eq!(bundles.offers(&node(8)).count(), 0);
-        assert_eq!(bundles.offers(&node(9)).count(), 1);
+        assert_eq!(bundles.offers(&node(1), Instant::ZERO).count(), 0);
+        assert_eq!(bundles.offers(&node(8), Instant::ZERO).count(), 0);
+        assert_eq!(bundles.offers(&node(9), Instant::ZERO).count(), 1);
+    }
+
+    #[test]
+    fn a_bundle_grows_by_the_bytes_of_its_age() {
+        let record = record(1, 100, 50);
+        assert_eq!(record.bytes_at(Instant::from_ms(100)), 100);
+        assert_eq!(
+            (record.age_gained(Instant::from_ms(103)), record.bytes_at(Instant::from_ms(103))),
+            (3, 100)
+        );
+        assert_eq!(record.bytes_at(Instant::from_ms(104)), 101);
+        assert_eq!(record.bytes_at(Instant::from_ms(100 + 70_000)), 104);
+        let ageless = BundleRecord { age_ms: None, ..record };
+        assert_eq!(
+            (ageless.age_gained(Instant::from_ms(900)), ageless.bytes_at(Instant::from_ms(900))),
+            (0, 100)
+        );
     }
 }

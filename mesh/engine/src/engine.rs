@@ -1,5 +1,6 @@
 //! The state machine in the middle: it routes events to the parts that do the work.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -147,22 +148,18 @@ impl Engine {
         self.sessions.get_mut(&link)?.meet.poll_transmit()
     }
 
-    /// Drains a carried link into the payloads of parcels; see [`cairn_link::pump_carried`].
-    pub fn pump_carried(
-        &mut self,
-        link: LinkId,
-        read: &mut dyn FnMut(Item, u64, u64) -> Option<Vec<u8>>,
-        out: &mut dyn FnMut(Vec<u8>),
-    ) {
-        if let Some(session) = self.sessions.get_mut(&link) {
-            cairn_link::pump_carried(&mut session.meet, read, out);
-        }
-    }
-
     /// Whether nothing that came over a link waits to become durable. `true` for an unknown link.
     #[must_use]
     pub fn has_taken_all(&self, link: LinkId) -> bool {
         self.sessions.get(&link).is_none_or(|session| session.taking == 0)
+    }
+
+    /// Age in milliseconds that a carried bundle has to be given when it is sent on this link
+    /// ([`Bundle::aged_by`]), so that it has the size that was offered.
+    #[must_use]
+    pub fn age_to_add(&self, link: LinkId, id: &Digest) -> u64 {
+        let since = self.sessions.get(&link).map(|session| session.since);
+        self.bundles.get(id).zip(since).map_or(0, |(record, since)| record.age_gained(since))
     }
 
     /// Items of a link that were refused so far.
@@ -221,7 +218,7 @@ impl Engine {
     }
 
     fn link_up(&mut self, link: LinkId, peer: NodeId, mode: Mode, hello: Hello, groups: BTreeSet<u32>) {
-        let mut session = Session::new(peer, mode, hello, groups, self.limits.meet);
+        let mut session = Session::new(peer, mode, hello, groups, self.limits.meet, self.now);
         let known = self.peer_items.get(&peer).filter(|_| mode == Mode::Carried);
         let lacks = |item: &Item| known.is_none_or(|items| !items.contains(item));
         for (item, bytes) in self.holdings.visible(&peer, &session.groups.clone()) {
@@ -229,7 +226,7 @@ impl Engine {
                 session.meet.offer(item, bytes);
             }
         }
-        for (id, bytes) in self.bundles.offers(&peer) {
+        for (id, bytes) in self.bundles.offers(&peer, self.now) {
             let item = Item { topic: Topic::Bundle, id };
             if lacks(&item) {
                 session.meet.offer(item, bytes);
@@ -268,7 +265,7 @@ impl Engine {
     fn carry(&mut self, id: Digest, record: BundleRecord) {
         let item = Item { topic: Topic::Bundle, id };
         for session in self.sessions.values_mut().filter(|session| offered_to(&record, &session.peer)) {
-            session.meet.offer(item, record.bytes);
+            session.meet.offer(item, record.bytes_at(session.since));
         }
         self.seen.insert(id);
         self.bundles.insert(id, record);
@@ -311,7 +308,9 @@ impl Engine {
         match event {
             MeetEvent::Peer(hello) if hello.node == self.me => self.close(link, CloseReason::OwnIdentity),
             MeetEvent::Peer(hello) if hello.node != peer => self.close(link, CloseReason::WrongNode),
-            MeetEvent::Peer(hello) => self.actions.push_back(Action::Hello { link, peer, hello }),
+            MeetEvent::Peer(hello) => {
+                self.actions.push_back(Action::Hello { link, peer, hello: Box::new(hello) });
+            }
             MeetEvent::Offered { item } => self.handle_offered(link, item),
             MeetEvent::Received { item, bytes } => self.handle_received(link, peer, item, bytes),
             MeetEvent::Acked(item) => self.handle_acked(peer, item),
@@ -394,6 +393,7 @@ impl Engine {
             source: bundle.source().node_id(),
             neighbour: Some(peer),
             bytes: u64::try_from(onward_bytes.len()).unwrap_or(u64::MAX),
+            age_ms: bundle.age_ms(),
             remaining_ms: bundle.remaining_ms(None, 0).unwrap_or_else(|| bundle.primary().lifetime_ms),
             kept_since: self.now,
         };

@@ -1,5 +1,6 @@
 //! What goes into the engine and what comes out.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
@@ -141,7 +142,7 @@ pub enum Action {
         /// The peer, proven by the link.
         peer: NodeId,
         /// What it said.
-        hello: Hello,
+        hello: Box<Hello>,
     },
     /// A ledger entry, board change or blob arrived: check it, store it, then answer with [`Event::Taken`].
     Take {

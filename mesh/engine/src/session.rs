@@ -5,6 +5,8 @@ use alloc::collections::BTreeSet;
 use cairn_bundle::{Digest, NodeId};
 use cairn_link::{Hello, Item, Meet, MeetLimits, Mode};
 
+use crate::time::Instant;
+
 /// Blobs that a peer has and that nobody here has asked for yet; more are forgotten.
 const SPARE_BLOBS_MAX: usize = 65_536;
 
@@ -15,6 +17,8 @@ pub(crate) struct Session {
     pub(crate) mode: Mode,
     pub(crate) meet: Meet,
     pub(crate) groups: BTreeSet<u32>,
+    /// Since when the link is up: bundles are sent with the age that they had then.
+    pub(crate) since: Instant,
     /// Items handed to the caller whose outcome is not known yet.
     pub(crate) taking: u32,
     /// Items that came over this link and were not taken.
@@ -29,9 +33,10 @@ impl Session {
         hello: Hello,
         groups: BTreeSet<u32>,
         limits: MeetLimits,
+        since: Instant,
     ) -> Self {
         let meet = Meet::new(mode, hello, limits);
-        Self { peer, mode, meet, groups, taking: 0, refused: 0, spare_blobs: BTreeSet::new() }
+        Self { peer, mode, meet, groups, since, taking: 0, refused: 0, spare_blobs: BTreeSet::new() }
     }
 
     /// Remembers that the peer has a blob in case it is wanted later in this meet.

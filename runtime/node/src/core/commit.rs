@@ -33,7 +33,7 @@ pub(crate) enum After {
     /// The engine may acknowledge.
     Taken { ticket: Ticket },
     /// A message is in the inbox.
-    Message { ticket: Ticket },
+    Message { ticket: Ticket, number: u64, entry: Box<super::inbox::Entry> },
     /// Own ledger entry: it may leave from now on.
     OwnEntry { id: Digest, to: NodeId },
     /// Own item: offer it from now on.
@@ -55,7 +55,7 @@ impl After {
             | Self::Change { ticket, .. }
             | Self::Blob { ticket, .. }
             | Self::Taken { ticket }
-            | Self::Message { ticket } => Some(*ticket),
+            | Self::Message { ticket, .. } => Some(*ticket),
             Self::OwnEntry { .. }
             | Self::Hold { .. }
             | Self::Carry { .. }

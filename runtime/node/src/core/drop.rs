@@ -3,13 +3,15 @@
 //! What goes into a drop is a run of meet frames per peer, in ordinary bundles that are signed by this
 //! node and sealed to the peer. What comes back acknowledges it.
 
+use std::collections::BTreeSet;
+
 use cairn_bundle::{Bundle, Digest, NodeId, open};
 use cairn_engine::{CloseReason, Event, LinkId};
-use cairn_link::{Item, Mode, Topic, parcel, parcel_frames};
+use cairn_link::{Hello, Item, Mode, ParcelWriter, Topic, Transmit, encode_chunk, parcel, parcel_frames};
 use cairn_store::{Read, Table};
 
 use super::clock::Clock;
-use super::commit::{Tx, table_of};
+use super::commit::Tx;
 use super::outbound::CannotSend;
 use super::wire::SERVICE_MEET;
 use super::{Core, DROP_LINKS, Input};
@@ -45,6 +47,15 @@ pub struct ParcelFile {
     pub name: String,
     /// The bundle.
     pub bytes: Vec<u8>,
+}
+
+/// What was packed for one peer.
+#[derive(Debug, Default)]
+pub struct Exported {
+    /// The files to be written.
+    pub files: Vec<ParcelFile>,
+    /// What is in them: items (`true`) and acknowledgements of items (`false`).
+    pub contents: BTreeSet<(bool, Item)>,
 }
 
 impl Core {
@@ -122,28 +133,60 @@ impl Core {
         clock: Clock,
         peer: &NodeId,
         disk: &dyn Read,
-    ) -> Result<(Vec<ParcelFile>, u64), CannotSend> {
+    ) -> Result<Exported, CannotSend> {
         self.clock = clock;
         let link = self.drop_link();
+        let hello = self.hello_for(peer);
         self.link_up(link, *peer, Mode::Carried);
+        let mut exported = Exported::default();
         for item in self.owed_acks.remove(peer).unwrap_or_default() {
             self.engine(Event::Acknowledge { link, item });
             self.note_peer_item(*peer, item, false);
+            exported.contents.insert((false, item));
         }
-        let mut payloads = Vec::new();
-        let mut items: u64 = 0;
-        let mut read = |item: Item, offset, len| {
-            items += u64::from(offset == 0);
-            disk.read_range(table_of(item.topic), item.id.as_bytes(), offset, len).ok().flatten()
-        };
-        self.engine.pump_carried(link, &mut read, &mut |payload| payloads.push(payload));
-        self.engine(Event::LinkDown { link });
-        let mut files = Vec::new();
-        for payload in payloads {
+        for payload in self.fill_parcels(link, &hello, disk, &mut exported) {
             let bytes = self.write_bundle(peer, SERVICE_MEET, &payload)?.encode();
-            files.push(ParcelFile { name: parcel::file_name(&Digest::of(&bytes)), bytes });
+            exported.files.push(ParcelFile { name: parcel::file_name(&Digest::of(&bytes)), bytes });
         }
+        self.engine(Event::LinkDown { link });
         self.after_input();
-        Ok((files, items))
+        Ok(exported)
+    }
+
+    /// Drains a carried link into payloads of parcels; an item never splits over two of them.
+    fn fill_parcels(
+        &mut self,
+        link: LinkId,
+        hello: &Hello,
+        disk: &dyn Read,
+        exported: &mut Exported,
+    ) -> Vec<Vec<u8>> {
+        let mut writer = ParcelWriter::new(hello, parcel::PARCEL_BYTES_MAX);
+        let mut payloads = Vec::new();
+        // The first frame is the hello, with which the writer begins every parcel by itself.
+        let _hello = self.engine.poll_transmit(link);
+        let mut whole = Vec::new();
+        while let Some(transmit) = self.engine.poll_transmit(link) {
+            let full = match transmit {
+                Transmit::Frame(frame) => writer.push(&frame),
+                Transmit::Chunk { item, total, offset, len } => {
+                    let Some(bytes) = self.read_item(link, item, offset, len, disk) else {
+                        self.count("items that could not be read back");
+                        self.engine(Event::Withdraw { link, item });
+                        whole.clear();
+                        continue;
+                    };
+                    whole.extend_from_slice(&encode_chunk(item, total, offset, &bytes));
+                    if offset.saturating_add(len) < total {
+                        continue;
+                    }
+                    exported.contents.insert((true, item));
+                    writer.push(&core::mem::take(&mut whole))
+                }
+            };
+            payloads.extend(full);
+        }
+        payloads.extend(writer.finish());
+        payloads
     }
 }

@@ -17,11 +17,21 @@ const MESSAGES_MAX: usize = 100_000;
 
 /// What is known of a message without its file.
 #[derive(Debug, Clone)]
-struct Entry {
+pub(crate) struct Entry {
     from: NodeId,
     written: u64,
     text: String,
     file: Option<(String, u64)>,
+}
+
+impl Entry {
+    fn new(from: NodeId, message: &Message) -> Self {
+        let file = message
+            .file
+            .as_ref()
+            .map(|(name, content)| (name.clone(), u64::try_from(content.len()).unwrap_or(u64::MAX)));
+        Self { from, written: message.written, text: message.text.clone(), file }
+    }
 }
 
 /// The list of messages by number.
@@ -36,13 +46,15 @@ impl Inbox {
         self.entries.len()
     }
 
-    fn remember(&mut self, number: u64, from: NodeId, message: &Message) {
-        let file = message
-            .file
-            .as_ref()
-            .map(|(name, content)| (name.clone(), u64::try_from(content.len()).unwrap_or(u64::MAX)));
+    /// The number of the next message; a message that is not stored in the end leaves a gap.
+    const fn reserve(&mut self) -> u64 {
+        self.last = self.last.saturating_add(1);
+        self.last
+    }
+
+    /// Lists a message that is durable.
+    pub(crate) fn remember(&mut self, number: u64, entry: Entry) {
         self.last = self.last.max(number);
-        let entry = Entry { from, written: message.written, text: message.text.clone(), file };
         self.entries.insert(number, entry);
     }
 
@@ -51,7 +63,7 @@ impl Inbox {
         if let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes)
             && let Some((from, message)) = decode_stored(value)
         {
-            self.remember(number, from, &message);
+            self.remember(number, Entry::new(from, &message));
         }
     }
 }
@@ -80,10 +92,11 @@ impl Core {
         if self.inbox.len() >= MESSAGES_MAX {
             return None;
         }
-        let number = self.inbox.last.saturating_add(1);
-        self.inbox.remember(number, opened.source, &message);
+        let number = self.inbox.reserve();
         tx.put(Table::Inbox, number.to_be_bytes(), encode_stored(&opened.source, &opened.payload));
-        tx.then(After::Message { ticket });
+        // Listed once it is durable: a message that the disk refuses comes again.
+        let entry = Box::new(Entry::new(opened.source, &message));
+        tx.then(After::Message { ticket, number, entry });
         Some(())
     }
 

@@ -230,7 +230,8 @@ impl Core {
                 self.engine(Event::Taken { ticket, outcome: Ok(()) });
             }
             After::Taken { ticket } => self.engine(Event::Taken { ticket, outcome: Ok(()) }),
-            After::Message { ticket } => {
+            After::Message { ticket, number, entry } => {
+                self.inbox.remember(number, *entry);
                 self.say("a message arrived: read it with cairn inbox");
                 self.engine(Event::Taken { ticket, outcome: Ok(()) });
             }

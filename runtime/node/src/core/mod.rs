@@ -29,17 +29,17 @@ mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cairn_bundle::{Digest, Identity, NodeId};
+use cairn_bundle::{Bundle, Digest, Identity, NodeId};
 use cairn_engine::{Action, CloseReason, Engine, Event, Instant, LinkId};
 use cairn_ledger::Ledger;
-use cairn_link::{Item, Mode, Transmit, encode_chunk};
+use cairn_link::{Item, Mode, Topic, Transmit, encode_chunk};
 use cairn_store::{Batch, Read};
 use cairn_task::NodeLimits;
 
 pub use clock::Clock;
 pub use commit::{CommitId, RequestId};
 pub use contacts::{Contact, Contacts};
-pub use drop::{Imported, Parcel, ParcelFile};
+pub use drop::{Exported, Imported, Parcel, ParcelFile};
 pub use executor::{TaskId, TaskOrder, TaskOutcome, TaskPurpose};
 pub use outbound::CannotSend;
 pub use requests::{Answer, Attachment};
@@ -187,6 +187,8 @@ pub struct Core {
     delivered: BTreeSet<[u8; 32]>,
     delivering: BTreeMap<cairn_engine::Ticket, [u8; 32]>,
     owed_acks: BTreeMap<NodeId, BTreeSet<Item>>,
+    /// The bundle that is being sent, with its age as of the contact.
+    aged: Option<AgedBundle>,
     items_taken: u64,
     early_blobs: Vec<intake::EarlyBlob>,
     imports: BTreeMap<LinkId, Imported>,
@@ -196,6 +198,14 @@ pub struct Core {
     counters: BTreeMap<&'static str, u64>,
     warnings: BTreeSet<String>,
     stopping: bool,
+}
+
+/// A carried bundle with its age brought up to date for one contact.
+#[derive(Debug)]
+struct AgedBundle {
+    link: LinkId,
+    id: Digest,
+    bytes: Vec<u8>,
 }
 
 /// Links that the core makes for itself while it reads and writes drops; a driver's own links are below.
@@ -241,19 +251,44 @@ impl Core {
             match self.engine.poll_transmit(link)? {
                 Transmit::Frame(bytes) => return Some(bytes),
                 Transmit::Chunk { item, total, offset, len } => {
-                    let key = item.id.as_bytes();
-                    match disk.read_range(table_of(item.topic), key, offset, len) {
-                        Ok(Some(bytes)) if u64::try_from(bytes.len()) == Ok(len) => {
-                            return Some(encode_chunk(item, total, offset, &bytes));
-                        }
-                        Ok(_) | Err(_) => {
-                            self.count("items that could not be read back");
-                            self.engine(Event::Withdraw { link, item });
-                        }
+                    if let Some(bytes) = self.read_item(link, item, offset, len, disk) {
+                        return Some(encode_chunk(item, total, offset, &bytes));
                     }
+                    self.count("items that could not be read back");
+                    self.engine(Event::Withdraw { link, item });
                 }
             }
         }
+    }
+
+    /// Part of an item as it goes over a link; `None` if the store does not give exactly that.
+    fn read_item(
+        &mut self,
+        link: LinkId,
+        item: Item,
+        offset: u64,
+        len: u64,
+        disk: &dyn Read,
+    ) -> Option<Vec<u8>> {
+        let age_add_ms = if item.topic == Topic::Bundle { self.engine.age_to_add(link, &item.id) } else { 0 };
+        let bytes = if age_add_ms == 0 {
+            disk.read_range(table_of(item.topic), item.id.as_bytes(), offset, len).ok().flatten()?
+        } else {
+            let known = self.aged.take().filter(|aged| (aged.link, aged.id) == (link, item.id));
+            let aged = match known {
+                Some(aged) => aged,
+                None => {
+                    let stored = disk.get(table_of(item.topic), item.id.as_bytes()).ok().flatten()?;
+                    let bundle = Bundle::decode(&stored, &self.settings.engine.bundle).ok()?;
+                    AgedBundle { link, id: item.id, bytes: bundle.aged_by(age_add_ms).encode() }
+                }
+            };
+            let (from, count) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
+            let part = aged.bytes.get(from..from.checked_add(count)?).map(<[u8]>::to_vec);
+            self.aged = Some(aged);
+            part?
+        };
+        (u64::try_from(bytes.len()) == Ok(len)).then_some(bytes)
     }
 
     /// When [`Input::Tick`] is due next.

@@ -63,6 +63,7 @@ impl Core {
             source: Some(self.me),
             neighbour: None,
             bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            age_ms: Some(0),
             remaining_ms: LIFETIME_MS,
             kept_since: self.clock.now,
         };

@@ -91,6 +91,7 @@ impl Core {
             delivered: BTreeSet::new(),
             delivering: BTreeMap::new(),
             owed_acks: BTreeMap::new(),
+            aged: None,
             items_taken: 0,
             early_blobs: Vec::new(),
             imports: BTreeMap::new(),
@@ -238,6 +239,7 @@ impl Core {
                 source: bundle.source().node_id(),
                 neighbour: None,
                 bytes,
+                age_ms: bundle.age_ms(),
                 remaining_ms: bundle.remaining_ms(None, 0).unwrap_or_else(|| bundle.primary().lifetime_ms),
                 kept_since: self.clock.now,
             };

@@ -18,7 +18,7 @@ impl Core {
         self.engine(Event::LinkUp { link, peer, mode, hello, groups });
     }
 
-    fn hello_for(&self, peer: &NodeId) -> Hello {
+    pub(super) fn hello_for(&self, peer: &NodeId) -> Hello {
         Hello {
             version: cairn_link::hello::VERSION,
             node: self.me,

@@ -1,23 +1,25 @@
 //! Drop directories: files in, files out, each of them durable or not there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use cairn_bundle::Digest;
+use cairn_bundle::{Digest, NodeId};
 use cairn_engine::LinkId;
-use cairn_link::parcel;
+use cairn_link::{Item, parcel};
 
 use super::answers::{error, read_file};
 use super::{Done, Driver, clock};
 use crate::control::api::{CarryInfo, Response};
-use crate::core::{Parcel, ParcelFile, RequestId};
+use crate::core::{Exported, Parcel, ParcelFile, RequestId};
 
 /// The directory inside a drop that belongs to Cairn.
 const FOLDER: &str = "cairn-drop";
 /// Files of one drop that are looked at; a stick with more has to be emptied.
 const FILES_MAX: usize = 100_000;
+/// Pairs of directory and peer whose last export is remembered.
+const PLACES_MAX: usize = 1_000;
 /// Refusals that are told one by one.
 const REFUSALS_TOLD_MAX: usize = 100;
 
@@ -46,10 +48,39 @@ struct Import {
     info: CarryInfo,
 }
 
-/// Imports under way, by request.
+/// What was written last into one directory for one peer.
+#[derive(Debug)]
+struct Written {
+    contents: BTreeSet<(bool, Item)>,
+    names: Vec<String>,
+}
+
+/// Imports under way, and what was exported before.
 #[derive(Debug, Default)]
 pub(crate) struct Drops {
     imports: Vec<Import>,
+    written: BTreeMap<(PathBuf, NodeId), Written>,
+}
+
+impl Drops {
+    /// The files that have to be written: none if what lies there already has it all, so that exporting
+    /// again and again does not fill a stick.
+    fn news(&mut self, directory: &Path, peer: NodeId, exported: Exported) -> Vec<ParcelFile> {
+        let place = (directory.to_owned(), peer);
+        if let Some(before) = self.written.get(&place) {
+            let folder = directory.join(FOLDER);
+            let there = before.names.iter().all(|name| folder.join(name).is_file());
+            if there && exported.contents.is_subset(&before.contents) {
+                return Vec::new();
+            }
+        }
+        if self.written.len() >= PLACES_MAX {
+            self.written.clear();
+        }
+        let names = exported.files.iter().map(|file| file.name.clone()).collect();
+        self.written.insert(place, Written { contents: exported.contents, names });
+        exported.files
+    }
 }
 
 impl Driver {
@@ -75,13 +106,14 @@ impl Driver {
         let mut items = 0;
         for peer in peers {
             match self.core.export_parcels(clock(self.started), &peer, &*self.store) {
-                Ok((parcels, in_them)) => {
-                    files.extend(parcels);
-                    items += in_them;
+                Ok(exported) => {
+                    items += exported.contents.iter().filter(|(item, _)| *item).count();
+                    files.extend(self.drops.news(&directory, peer, exported));
                 }
                 Err(problem) => return self.finish_answer(request, error(problem, None)),
             }
         }
+        let items = u64::try_from(items).unwrap_or(u64::MAX);
         let done = self.done.clone();
         tokio::task::spawn_blocking(move || {
             let response = match write_parcels(&directory, &files) {
