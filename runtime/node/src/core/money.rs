@@ -51,13 +51,7 @@ impl Core {
             }
             match self.ledger.insert(entry.clone()) {
                 Ok(Inserted::New | Inserted::Known) => {}
-                Ok(Inserted::Fork(_)) => {
-                    self.count("forked streams");
-                    let who = self.contacts.name(&entry.author());
-                    self.warnings.insert(format!(
-                        "{who} has signed two different entries for one place in its stream"
-                    ));
-                }
+                Ok(Inserted::Fork(_)) => self.note_fork(&entry.author()),
                 Err(error) => {
                     self.count("ledger entries that found no room");
                     self.say(format!("a ledger entry does not count: {error}"));
@@ -67,6 +61,13 @@ impl Core {
             self.offer_entry(&entry);
             self.dirty = true;
         }
+    }
+
+    /// Somebody has two histories; a person should know, also after a restart.
+    pub(super) fn note_fork(&mut self, author: &NodeId) {
+        self.count("forked streams");
+        let who = self.contacts.name(author);
+        self.warnings.insert(format!("{who} has signed two different entries for one place in its stream"));
     }
 
     /// An own entry is on disk: from now on others may get it.

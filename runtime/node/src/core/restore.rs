@@ -6,7 +6,7 @@ use cairn_board::{Board, BoardSecret};
 use cairn_bundle::card::{Card, SignedCard};
 use cairn_bundle::{Bundle, Digest, Identity};
 use cairn_engine::{BundleRecord, Engine, Event, Scope};
-use cairn_ledger::{Ledger, VerifiedEntry};
+use cairn_ledger::{Inserted, Ledger, VerifiedEntry};
 use cairn_link::{Item, Topic};
 use cairn_store::{Read, ReadError, Table};
 use minicbor::{Decoder, Encoder};
@@ -168,10 +168,15 @@ impl Core {
         let mut entries = Vec::new();
         disk.for_each(Table::Ledger, &mut |_, value| entries.push(VerifiedEntry::decode(value)))?;
         for entry in entries {
-            match entry.map(|entry| self.ledger.insert(entry)) {
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) => self.count("ledger entries that found no room"),
-                Err(_) => self.count("damaged records left out"),
+            let Ok(entry) = entry else {
+                self.count("damaged records left out");
+                continue;
+            };
+            let author = entry.author();
+            match self.ledger.insert(entry) {
+                Ok(Inserted::New | Inserted::Known) => {}
+                Ok(Inserted::Fork(_)) => self.note_fork(&author),
+                Err(_) => self.count("ledger entries that found no room"),
             }
         }
         self.offer_all_entries();
