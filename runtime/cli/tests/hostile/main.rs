@@ -1,0 +1,13 @@
+//! Real nodes under attack: damaged, foreign and oversized input, hostile peers and jobs, full disks, damaged
+//! stores, twins, and kill -9. Each gets a clear error or a counted refusal, and nothing acknowledged is lost.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests: a panic is a failed test, and a test that is skipped says why"
+)]
+
+mod drops;
+mod links;
+mod node;
+mod person;
