@@ -20,21 +20,24 @@ use crate::out;
 /// A node on a leash that does not end by itself is ended after this time.
 const LEASH_GRACE: Duration = Duration::from_secs(5);
 
+/// What `cairn node --help` says.
+const LONG_ABOUT: &str = r#"Run a node in the foreground
+
+The first start makes the data directory, the key and the store; there is nothing to set up before. Settings
+come from `cairn.toml` in the data directory, all of them optional; options here win over it:
+
+  name, discovery, item_size_max = "8 MiB",
+  listen = ["0.0.0.0:0", "[::]:0"], or [] for a node without a network, which is met by drops only,
+  [store] size_max = "4 GiB", reserve = "256 MiB",
+  [tasks] enabled, engines = ["wasm", "onnx"], memory_max = "512 MiB", wall_max = "10 min",
+          concurrent, onnxruntime
+
+When the node is ready, one line with its id and addresses goes to stdout. It ends on Ctrl-C or SIGTERM."#;
+
 /// Run a node in the foreground
-///
-/// The first start makes the data directory, the key and the store; there is nothing to set up before. Settings
-/// come from `cairn.toml` in the data directory, all of them optional; options here win over it:
-///
-///   name, discovery, item_size_max = "8 MiB",
-///   listen = ["0.0.0.0:0", "[::]:0"], or [] for a node without a network, which is met by drops only,
-///   [store] size_max = "4 GiB", reserve = "256 MiB",
-///   [tasks] enabled, engines = ["wasm", "onnx"], memory_max = "512 MiB", wall_max = "10 min",
-///           concurrent, onnxruntime
-///
-/// When the node is ready, one line with its id and addresses goes to stdout. It ends on Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]
 #[command(
-    verbatim_doc_comment,
+    long_about = LONG_ABOUT,
     after_help = "Examples:
   cairn node --name depot
   cairn node --listen 192.168.1.7:4433 --no-discovery
