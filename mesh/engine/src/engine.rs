@@ -377,7 +377,7 @@ impl Engine {
         let id = item.id;
         if bundle.destination().node_id() == Some(self.me) {
             let ticket = self.pend(link, item, None);
-            self.actions.push_back(Action::Deliver { ticket, id, bundle });
+            self.actions.push_back(Action::Deliver { ticket, id, bundle: Box::new(bundle) });
             return;
         }
         // It is kept as it will be sent on: this node is the previous one, and one hop is used up.

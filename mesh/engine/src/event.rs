@@ -171,7 +171,7 @@ pub enum Action {
         /// Content id.
         id: Digest,
         /// The bundle as it came in.
-        bundle: Bundle,
+        bundle: Box<Bundle>,
     },
     /// A carried bundle is not needed any more: delete it, keep its id.
     Forget {
