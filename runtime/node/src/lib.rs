@@ -9,4 +9,4 @@ pub mod core;
 mod driver;
 pub mod identity_file;
 
-pub use driver::{NodeError, ReadyInfo, STORE_DIR, run};
+pub use driver::{NodeError, ReadyInfo, STORE_DIR, run, store_options};

@@ -18,8 +18,16 @@ use crate::progress::Progress;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cairn doctor
-  cairn doctor --json")]
-pub(crate) struct DoctorArgs;
+  cairn doctor --json
+  cairn doctor --set-aside-store")]
+pub(crate) struct DoctorArgs {
+    /// Move a damaged store aside, so that the next start begins with an empty one
+    ///
+    /// The damaged files are kept beside it. What this node has signed stays binding for its peers: let it meet
+    /// them before it grants, promises or accepts anything again, or begin with a new data directory and identity.
+    #[arg(long)]
+    set_aside_store: bool,
+}
 
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,7 +75,14 @@ impl Check {
     }
 }
 
-pub(crate) fn run(context: &Context) -> Result<(), Failure> {
+pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<(), Failure> {
+    if args.set_aside_store {
+        let aside = node::set_store_aside(context.home())?;
+        return out::text(&format!(
+            "the store is kept as {}; the next start begins with an empty one\n",
+            aside.display()
+        ));
+    }
     let checks = {
         let _progress = Progress::start("looking at everything");
         let mut checks = node::checks(context.home());

@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Receipt(command) => receipt::run(context, command),
         Command::Carry(command) => carry::run(context, command),
         Command::Status(_) => status::run(context),
-        Command::Doctor(_) => doctor::run(context),
+        Command::Doctor(args) => doctor::run(context, &args),
         Command::Demo(args) => demo::run(context, &args),
     }
 }

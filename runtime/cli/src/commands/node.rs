@@ -94,7 +94,7 @@ pub(crate) fn run(context: &Context, args: &NodeArgs) -> Result<(), Failure> {
     };
     let say = |line: &str| out::say(line);
     cairn_node::run(home, &config, identity, ready, say)
-        .map_err(|error| Failure::new(error.to_string(), "see what is wrong with: cairn doctor"))
+        .map_err(|error| Failure::new(error.to_string(), error.hint()))
 }
 
 fn settings(home: &Path, args: &NodeArgs) -> Result<NodeConfig, Failure> {

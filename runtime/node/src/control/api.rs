@@ -392,6 +392,9 @@ pub struct CarryInfo {
     pub items: u64,
     /// Files for others that were left where they are.
     pub for_others: u64,
-    /// Files that were damaged, forged or foreign, with the reason; they are left where they are.
+    /// How many files were damaged, forged or foreign; they are left where they are.
+    #[serde(default)]
+    pub refused_files: u64,
+    /// The first of them, each with the reason.
     pub refused: Vec<(String, String)>,
 }

@@ -323,7 +323,8 @@ impl Core {
         self.after_input();
     }
 
-    fn count(&mut self, name: &'static str) {
+    /// Counts a refusal or another event, for the status.
+    pub fn count(&mut self, name: &'static str) {
         let counter = self.counters.entry(name).or_default();
         *counter = counter.saturating_add(1);
     }
@@ -361,14 +362,23 @@ impl Core {
     }
 
     fn closed(&mut self, link: LinkId, reason: CloseReason) {
-        if reason == CloseReason::OwnIdentity {
-            self.warnings.insert(OWN_IDENTITY.to_owned());
+        match reason {
+            CloseReason::OwnIdentity => self.note_twin(),
+            CloseReason::WrongNode => self.count("links closed: the peer claimed to be another node"),
+            // The engine counts broken protocols itself.
+            CloseReason::Protocol(_) | CloseReason::Bye => {}
         }
         if let Some(import) = self.imports.get_mut(&link) {
             import.broken = Some(reason);
         } else {
             self.outputs.push_back(Output::Close { link, reason });
         }
+    }
+
+    /// Somebody else speaks with this node's identity.
+    pub fn note_twin(&mut self) {
+        self.count("meets of another node with this identity");
+        self.warnings.insert(OWN_IDENTITY.to_owned());
     }
 
     fn note_peer_item(&mut self, peer: NodeId, item: Item, owed: bool) {

@@ -270,7 +270,10 @@ impl Core {
         let node = self.contact(node)?;
         let mut tx = Tx::default();
         let line = Line { limit, hold_max: limit, unit: 0, charter: [0; 8], flags: 0 };
-        self.write_entry(&mut tx, node, |author| author.grant_line(&node, line)).map_err(No::new)?;
+        // Said once: somebody who repeats an order while the disk is full does not make the history longer.
+        if self.ledger.line(&self.me, &node) != Some(line) {
+            self.write_entry(&mut tx, node, |author| author.grant_line(&node, line)).map_err(No::new)?;
+        }
         Ok(self.when_durable(tx, request, Response::Done))
     }
 

@@ -18,12 +18,17 @@ use crate::control::api::Response;
 const TEXT_OUTPUT_MAX: usize = 65_536;
 
 impl Core {
-    fn add_board(&mut self, tx: &mut Tx, name: &str, board: Board) -> u32 {
-        tx.put(Table::Boards, *board.id().0.as_bytes(), encode_board(name, board.secret()));
+    fn add_board(&mut self, tx: &mut Tx, name: &str, board: Board, incarnation: u16) -> u32 {
+        tx.put(Table::Boards, *board.id().0.as_bytes(), encode_board(name, board.secret(), incarnation));
         let group = self.boards.push(name.to_owned(), board);
         let card = self.own_card().as_bytes().to_vec();
         self.publish_fact(tx, group, &Fact::Member(Member { node: self.me, card }));
         group
+    }
+
+    /// Random, so that a node that lost its store does not write a second history under its old actor.
+    fn new_incarnation(&mut self) -> u16 {
+        u16::from_be_bytes(self.rng.bytes())
     }
 
     fn may_add_board(&self, name: &str) -> Result<(), No> {
@@ -42,10 +47,11 @@ impl Core {
     pub(super) fn create_board(&mut self, request: RequestId, name: &str) -> Result<Reply, No> {
         self.may_add_board(name)?;
         let secret = BoardSecret::new(self.rng.bytes());
-        let board = Board::new(secret, name, self.me, 0).map_err(No::new)?;
+        let incarnation = self.new_incarnation();
+        let board = Board::new(secret, name, self.me, incarnation).map_err(No::new)?;
         let id = board.id().0.to_string();
         let mut tx = Tx::default();
-        self.add_board(&mut tx, name, board);
+        self.add_board(&mut tx, name, board, incarnation);
         Ok(self.when_durable(tx, request, Response::Id { id }))
     }
 
@@ -54,14 +60,15 @@ impl Core {
             .trim()
             .parse::<Invite>()
             .map_err(|error| No::or(error, "an invitation is the text that `cairn board invite` prints"))?;
-        let board = Board::new(secret, &name, self.me, 0).map_err(No::new)?;
+        let incarnation = self.new_incarnation();
+        let board = Board::new(secret, &name, self.me, incarnation).map_err(No::new)?;
         let id = board.id().0.to_string();
         if self.boards.iter().any(|slot| slot.board.id() == board.id()) {
             return Ok(self.when_durable(Tx::default(), request, Response::Id { id }));
         }
         self.may_add_board(&name)?;
         let mut tx = Tx::default();
-        self.add_board(&mut tx, &name, board);
+        self.add_board(&mut tx, &name, board, incarnation);
         Ok(self.when_durable(tx, request, Response::Id { id }))
     }
 

@@ -35,21 +35,23 @@ pub(super) fn order_key(key: &str) -> Vec<u8> {
     [ORDER_PREFIX, key.as_bytes()].concat()
 }
 
-pub(super) fn encode_board(name: &str, secret: &BoardSecret) -> Vec<u8> {
+pub(super) fn encode_board(name: &str, secret: &BoardSecret, incarnation: u16) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut e = Encoder::new(&mut bytes);
-    e.array(2)
+    e.array(3)
         .and_then(|e| e.str(name))
         .and_then(|e| e.bytes(secret.as_bytes()))
+        .and_then(|e| e.u16(incarnation))
         .expect("writing to a Vec cannot fail");
     bytes
 }
 
-fn decode_board(bytes: &[u8]) -> Option<(String, BoardSecret)> {
+fn decode_board(bytes: &[u8]) -> Option<(String, BoardSecret, u16)> {
     let mut d = Decoder::new(bytes);
-    d.array().ok().filter(|n| *n == Some(2))?;
+    d.array().ok().filter(|n| *n == Some(3))?;
     let name = d.str().ok()?.to_owned();
-    Some((name, BoardSecret::new(d.bytes().ok()?.try_into().ok()?)))
+    let secret = BoardSecret::new(d.bytes().ok()?.try_into().ok()?);
+    Some((name, secret, d.u16().ok()?))
 }
 
 impl Core {
@@ -189,11 +191,11 @@ impl Core {
         let mut envelopes = Vec::new();
         disk.for_each(Table::Changes, &mut |_, value| envelopes.push(value.to_vec()))?;
         for board in boards {
-            let Some((name, secret)) = board else {
+            let Some((name, secret, incarnation)) = board else {
                 self.count("damaged records left out");
                 continue;
             };
-            let Ok(mut board) = Board::new(secret, &name, self.me, 0) else {
+            let Ok(mut board) = Board::new(secret, &name, self.me, incarnation) else {
                 self.count("damaged records left out");
                 continue;
             };

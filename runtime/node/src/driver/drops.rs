@@ -1,5 +1,6 @@
 //! Drop directories: files in, files out, each of them durable or not there.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -22,6 +23,12 @@ const FILES_MAX: usize = 100_000;
 const PLACES_MAX: usize = 1_000;
 /// Refusals that are told one by one.
 const REFUSALS_TOLD_MAX: usize = 100;
+/// Name of the counter of files that could not be used.
+const REFUSED: &str = "drop files refused";
+/// Ending of the name of a file that is being written.
+const UNFINISHED: &str = ".part";
+/// Nobody writes one file for longer than this.
+const UNFINISHED_FOR: Duration = Duration::from_secs(3_600);
 
 /// What a blocking thread has found or done.
 #[derive(Debug)]
@@ -173,7 +180,10 @@ impl Driver {
                     Parcel::Mine(link) => import.current = Some((link, path)),
                     Parcel::Known => {}
                     Parcel::ForOthers => import.info.for_others += 1,
-                    Parcel::Refused(reason) => import.refuse(&path, reason),
+                    Parcel::Refused(reason) => {
+                        import.refuse(&path, reason);
+                        self.core.count(REFUSED);
+                    }
                 }
             }
         }
@@ -188,6 +198,7 @@ impl Driver {
                 let Some(state) = self.core.import_state(*link) else { return true };
                 if let Some(broken) = state.broken {
                     import.refuse(&path.clone(), broken.to_string());
+                    self.core.count(REFUSED);
                 } else if state.refused > 0 && !import.second_round {
                     import.again.push_back(path.clone());
                 }
@@ -230,6 +241,7 @@ impl Driver {
 
 impl Import {
     fn refuse(&mut self, path: &Path, reason: String) {
+        self.info.refused_files += 1;
         if self.info.refused.len() < REFUSALS_TOLD_MAX {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             self.info.refused.push((name, reason));
@@ -276,14 +288,32 @@ fn write_parcels(directory: &Path, files: &[ParcelFile]) -> io::Result<u64> {
     let mut bytes: u64 = 0;
     for file in files {
         let path = folder.join(&file.name);
-        let unfinished = folder.join(format!(".{}.part", file.name));
+        let unfinished = folder.join(format!(".{}{UNFINISHED}", file.name));
         let mut out = File::create(&unfinished)?;
         out.write_all(&file.bytes)?;
         out.sync_all()?;
         fs::rename(&unfinished, &path)?;
         bytes += u64::try_from(file.bytes.len()).unwrap_or(0);
     }
+    if let Some(fresh) = files.last() {
+        remove_left_behind(&folder, &folder.join(&fresh.name));
+    }
     File::open(&folder)?.sync_all()?;
     File::open(directory)?.sync_all()?;
     Ok(bytes)
+}
+
+/// Removes what exports left unfinished long before `fresh` was written, by the clock of the drop itself: a
+/// younger one may be another node's that writes right now. What cannot be removed does no harm.
+fn remove_left_behind(folder: &Path, fresh: &Path) {
+    let written = |path: &Path| fs::symlink_metadata(path).and_then(|meta| meta.modified()).ok();
+    let (Some(now), Ok(entries)) = (written(fresh), fs::read_dir(folder)) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let parcel = name.strip_prefix('.').and_then(|name| name.strip_suffix(UNFINISHED));
+        let is_old = |at| now.duration_since(at).is_ok_and(|age| age > UNFINISHED_FOR);
+        if parcel.and_then(parcel::parse_file_name).is_some() && written(&path).is_some_and(is_old) {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }

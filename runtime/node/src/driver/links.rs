@@ -2,10 +2,13 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::time::Instant;
 
 use cairn_bundle::{Identity, NodeId};
 use cairn_engine::LinkId;
-use iroh::endpoint::{Connection, PortmapperConfig, QuicTransportConfig, RecvStream, SendStream, presets};
+use iroh::endpoint::{
+    Connection, ConnectionError, PortmapperConfig, QuicTransportConfig, RecvStream, SendStream, presets,
+};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
 use tokio::sync::mpsc;
 
@@ -24,11 +27,23 @@ const DIAL: Duration = Duration::from_secs(10);
 /// A peer that has connected but opens no stream is dropped after this time.
 const GREET: Duration = Duration::from_secs(5);
 
+/// Code of a close by a node that has met the same identity again.
+const REPLACED: u32 = 2;
+
 /// Who opened a connection; decides which one stays when two nodes dial each other at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialler {
     Me,
     Them,
+}
+
+/// How a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In any ordinary way.
+    Ordinary,
+    /// The peer has another connection with this node's identity, which this node has not opened.
+    Replaced,
 }
 
 /// A link that is up, as the driver sees it.
@@ -37,12 +52,19 @@ pub(crate) struct OpenLink {
     pub(crate) peer: NodeId,
     pub(crate) dialler: Dialler,
     pub(crate) frames: mpsc::Sender<Vec<u8>>,
+    pub(crate) since: Instant,
     connection: Connection,
 }
 
 impl OpenLink {
     pub(crate) fn close(&self) {
         self.connection.close(0_u32.into(), b"");
+    }
+
+    /// Closes it because the peer has opened a newer one. A peer that has started again never hears of it;
+    /// one that does has a twin.
+    pub(crate) fn replace(&self) {
+        self.connection.close(REPLACED.into(), b"met again elsewhere");
     }
 }
 
@@ -130,7 +152,7 @@ pub(crate) fn run(
     let (frames, waiting) = mpsc::channel(FRAMES_WAITING_MAX);
     tokio::spawn(write(link, send, waiting, events.clone()));
     tokio::spawn(read(link, recv, connection.clone(), events.clone()));
-    OpenLink { peer, dialler, frames, connection }
+    OpenLink { peer, dialler, frames, since: Instant::now(), connection }
 }
 
 async fn write(
@@ -141,7 +163,7 @@ async fn write(
 ) {
     while let Some(frame) = frames.recv().await {
         if send.write_all(&frame).await.is_err() {
-            let _ = events.send(DriverEvent::Lost { link }).await;
+            let _ = events.send(DriverEvent::Lost { link, end: End::Ordinary }).await;
             return;
         }
         if events.send(DriverEvent::Ready).await.is_err() {
@@ -159,6 +181,12 @@ async fn read(link: LinkId, mut recv: RecvStream, connection: Connection, events
             return;
         }
     }
+    let end = match connection.close_reason() {
+        Some(ConnectionError::ApplicationClosed(close)) if close.error_code == REPLACED.into() => {
+            End::Replaced
+        }
+        Some(_) | None => End::Ordinary,
+    };
     connection.close(0_u32.into(), b"");
-    let _ = events.send(DriverEvent::Lost { link }).await;
+    let _ = events.send(DriverEvent::Lost { link, end }).await;
 }

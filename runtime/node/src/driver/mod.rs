@@ -29,7 +29,7 @@ use crate::control::server::{Asked, ControlError, ControlSocket};
 use crate::core::{
     Clock, CommitId, Core, Input, Output, RequestId, RestoreError, Settings, TaskId, TaskOutcome,
 };
-use links::{Dialler, OpenLink};
+use links::{Dialler, End, OpenLink};
 use peers::Dials;
 
 /// Seconds from the Unix epoch to 2020-01-01, where Cairn's wire time begins.
@@ -62,7 +62,7 @@ pub(crate) enum DriverEvent {
     /// A link can take more.
     Ready,
     /// A link is gone.
-    Lost { link: LinkId },
+    Lost { link: LinkId, end: End },
 }
 
 /// What comes back from the store and the executors; never waits, so that nothing can wait in a circle.
@@ -104,6 +104,25 @@ pub enum NodeError {
     /// The asynchronous runtime cannot start.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
+}
+
+impl NodeError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "see what is wrong with: cairn doctor",
+            Self::Restore(RestoreError::Card(_)) => "choose a shorter name: cairn node --name NAME",
+            Self::Restore(RestoreError::Read(_)) => "check the disk, then: cairn doctor",
+            Self::Control(error) => error.hint(),
+            Self::Listen(_) => {
+                "is the port taken or the address not of this machine? cairn node --listen IP:PORT"
+            }
+            Self::Random(_) | Self::Runtime(_) => {
+                "the system is short of something: check its limits and its log"
+            }
+        }
+    }
 }
 
 /// Runs a node until it is told to end. `say` gets lines for people as things happen.
@@ -150,12 +169,7 @@ struct Driver {
 impl Driver {
     async fn start(home: &Path, config: &NodeConfig, identity: Identity) -> Result<Self, NodeError> {
         let started = Instant::now();
-        let options = cairn_store::Options {
-            size_max: config.store.size_max,
-            reserve: config.store.reserve.min(config.store.size_max / 4),
-            ..cairn_store::Options::default()
-        };
-        let store = Arc::new(Store::open(home.join(STORE_DIR), options)?);
+        let store = Arc::new(Store::open(home.join(STORE_DIR), store_options(config))?);
         let control = ControlSocket::bind(home)?;
         let endpoint = links::bind(&identity, &config.listen).await?;
         let mut seed = [0; 32];
@@ -326,7 +340,11 @@ impl Driver {
     fn handle_event(&mut self, event: DriverEvent) {
         match event {
             DriverEvent::MayMeet { peer, answer } => {
-                let _ = answer.send(self.core.contacts().is_peer(&peer));
+                let is_peer = self.core.contacts().is_peer(&peer);
+                if !is_peer {
+                    self.core.count("strangers turned away");
+                }
+                let _ = answer.send(is_peer);
             }
             DriverEvent::Connected { peer, dialler, connection, send, recv } => {
                 self.connected(peer, dialler, connection, send, recv);
@@ -339,7 +357,12 @@ impl Driver {
                 }
             }
             DriverEvent::Ready => {}
-            DriverEvent::Lost { link } => self.drop_link(link),
+            DriverEvent::Lost { link, end } => {
+                if end == End::Replaced && self.links.contains_key(&link) {
+                    self.core.note_twin();
+                }
+                self.drop_link(link);
+            }
         }
     }
 
@@ -365,6 +388,16 @@ impl Driver {
         let mut addresses: BTreeSet<SocketAddr> = fixed.chain(addr.ip_addrs().copied()).collect();
         addresses.retain(|address| address.port() != 0);
         addresses.into_iter().collect()
+    }
+}
+
+/// How the store of a node with these settings is opened.
+#[must_use]
+pub fn store_options(config: &NodeConfig) -> cairn_store::Options {
+    cairn_store::Options {
+        size_max: config.store.size_max,
+        reserve: config.store.reserve.min(config.store.size_max / 4),
+        ..cairn_store::Options::default()
     }
 }
 

@@ -15,6 +15,8 @@ use super::{Driver, Input};
 /// The first pause after a failed dial; it doubles up to [`PAUSE_MAX`] and never ends.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Two connections of one pair that come up further apart than this were not dialled at the same time.
+const CROSSED_MAX: Duration = Duration::from_secs(5);
 /// Addresses that are tried for one peer.
 const ADDRESSES_MAX: usize = 32;
 
@@ -100,12 +102,17 @@ impl Driver {
             connection.close(1_u32.into(), b"not a peer");
             return;
         }
-        let old =
-            self.links.iter().find(|(_, open)| open.peer == peer).map(|(link, open)| (*link, open.dialler));
-        if let Some((old, old_dialler)) = old {
-            if !self.newer_wins(&peer, old_dialler, dialler) {
+        let old = self.links.iter().find(|(_, open)| open.peer == peer).map(|(link, _)| *link);
+        if let Some(old) = old {
+            if !self.newer_wins(old, dialler) {
                 connection.close(0_u32.into(), b"met already");
                 return;
+            }
+            if dialler == Dialler::Them && !self.has_crossed(old, dialler) {
+                self.core.count("links replaced by a newer one of the same peer");
+                if let Some(open) = self.links.get(&old) {
+                    open.replace();
+                }
             }
             self.drop_link(old);
         }
@@ -116,11 +123,18 @@ impl Driver {
         self.input(Input::LinkUp { link, peer });
     }
 
-    /// Of two connections by the same side the newer one lives: the other end has started again. Of two
-    /// by different sides both ends keep the one that the smaller node id opened.
-    fn newer_wins(&self, peer: &NodeId, old: Dialler, new: Dialler) -> bool {
-        let smaller = if self.core.node_id() < *peer { Dialler::Me } else { Dialler::Them };
-        old == new || new == smaller
+    /// Whoever dials has no link: it has started again, or its old one is dead, and the newer one lives.
+    /// Unless both have dialled at the same time: then both keep the one that the smaller node id opened.
+    fn newer_wins(&self, old: LinkId, new: Dialler) -> bool {
+        let Some(open) = self.links.get(&old) else { return true };
+        let smaller = if self.core.node_id() < open.peer { Dialler::Me } else { Dialler::Them };
+        new == smaller || !self.has_crossed(old, new)
+    }
+
+    /// Whether two connections of one pair were dialled at the same time, from both sides.
+    fn has_crossed(&self, old: LinkId, new: Dialler) -> bool {
+        let old = self.links.get(&old);
+        old.is_some_and(|open| open.dialler != new && open.since.elapsed() < CROSSED_MAX)
     }
 
     pub(super) fn drop_link(&mut self, link: LinkId) {

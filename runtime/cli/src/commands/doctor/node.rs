@@ -4,15 +4,16 @@ use core::time::Duration;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cairn_node::config::{NodeConfig, prepare_home};
 use cairn_node::control::api::{Request, Response, Status};
 use cairn_node::control::client::{Client, ClientError};
 use cairn_node::identity_file::{self, HomeLock, IdentityError};
-use cairn_store::{Options, Store};
+use cairn_store::Store;
 
 use super::Check;
+use crate::failure::Failure;
 use crate::render::size;
 
 /// A node that does not tell its status within this time hangs.
@@ -109,6 +110,13 @@ fn room(status: &Status) -> Check {
     }
 }
 
+/// Moves the store away while no node has it.
+pub(super) fn set_store_aside(home: &Path) -> Result<PathBuf, Failure> {
+    let _lock = HomeLock::take(home)?;
+    Store::set_aside(home.join(cairn_node::STORE_DIR))
+        .map_err(|error| Failure::new(error.to_string(), "is there a store? see: cairn doctor"))
+}
+
 /// Reads the whole store, which only works while no node has it.
 fn store(home: &Path) -> Check {
     let dir = home.join(cairn_node::STORE_DIR);
@@ -122,8 +130,9 @@ fn store(home: &Path) -> Check {
         }
         Err(error) => return Check::fail("store", error.to_string(), error.hint()),
     };
-    let hint = "keep a copy of the directory, then move its `store` away; peers give back what they hold";
-    match Store::open(&dir, Options::default()).and_then(|store| store.check()) {
+    let hint = "keep a copy of the directory, then: cairn doctor --set-aside-store";
+    let options = NodeConfig::load(home).map(|config| cairn_node::store_options(&config)).unwrap_or_default();
+    match Store::open(&dir, options).and_then(|store| store.check()) {
         Ok(report) if !report.is_sound() => {
             Check::fail("store", format!("{} damaged blobs, or wrong counts", report.wrong_blobs.len()), hint)
         }
