@@ -4,11 +4,12 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(missing_docs, reason = "a benchmark has no public items")]
 
-use std::error::Error;
+use core::error::Error;
+use core::time::Duration;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const IDLE_MIB_GOAL: u64 = 40;
 const DEMO_S_GOAL: f64 = 20.0;
