@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cairn_node::control::api::{EdgeInfo, Request, Response};
+use cairn_store::Table;
 
 use crate::scenario::Letter;
 use crate::violation::Violation;
@@ -10,6 +11,8 @@ use crate::world::World;
 
 /// Counted refusals of one node above this are a flood or a loop.
 const COUNTER_MAX: u64 = 100_000;
+/// More ledger entries than this do not come out of any scenario, however often somebody repeats an order.
+const ENTRIES_MAX: u64 = 200;
 
 impl World {
     /// V1: what was acknowledged to peers is on every disk.
@@ -110,10 +113,14 @@ impl World {
         if sum == 0 { Ok(()) } else { Err(Violation::Money(format!("all nets together are {sum}, not 0"))) }
     }
 
-    /// Nobody warns a person without cause, and no counter ran away.
+    /// Nobody warns a person without cause, and no counter and no history ran away.
     pub(crate) fn check_calm(&mut self) -> Result<(), Violation> {
         for node in 0..self.nodes.len() {
             let status = self.status(node)?;
+            let entries = self.node(node).disk.usage().of(Table::Ledger).entries;
+            if entries > ENTRIES_MAX {
+                return Err(self.unexpected(node, format!("{entries} ledger entries")));
+            }
             let busiest = status.counters.iter().find(|(_, count)| **count > COUNTER_MAX);
             if let Some(problem) =
                 status.warnings.first().cloned().or_else(|| busiest.map(|b| format!("{b:?}")))

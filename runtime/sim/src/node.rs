@@ -17,6 +17,8 @@ pub(crate) type AskId = u64;
 pub(crate) struct Ask {
     /// Not before this moment.
     pub(crate) due: u64,
+    /// Not before this one is answered.
+    pub(crate) behind: Option<AskId>,
     pub(crate) request: Request,
     pub(crate) job: Option<LoadedJob>,
     pub(crate) current: Option<RequestId>,

@@ -36,9 +36,16 @@ impl World {
         ask
     }
 
+    /// Makes an ask wait for the answer to another.
+    pub(crate) fn hold_back(&mut self, node: usize, ask: AskId, first: AskId) {
+        if let Some(asked) = self.node_mut(node).asks.get_mut(&ask) {
+            asked.behind = Some(first);
+        }
+    }
+
     fn wish(&mut self, due: u64, node: usize, request: Request, job: Option<LoadedJob>) -> AskId {
         let ask = self.number();
-        let asked = Ask { due, request, job, current: None, answer: None, file: None };
+        let asked = Ask { due, behind: None, request, job, current: None, answer: None, file: None };
         self.node_mut(node).asks.insert(ask, asked);
         ask
     }
@@ -47,6 +54,10 @@ impl World {
         let (now, request) = (self.now, self.number());
         let here = self.node_mut(node);
         let up = here.core.is_some();
+        let behind = here.asks.get(&ask).and_then(|asked| asked.behind);
+        if behind.and_then(|first| here.asks.get(&first)).is_some_and(|first| first.answer.is_none()) {
+            return;
+        }
         let Some(asked) = here
             .asks
             .get_mut(&ask)
@@ -79,6 +90,11 @@ impl World {
         self.trace.say(now, &name, || format!("{what} -> {said}").chars().take(300).collect());
         if no_room {
             self.after(AGAIN_MS, Event::Ask { node, ask });
+            return;
+        }
+        let waiting = self.node(node).asks.iter().filter(|(_, asked)| asked.behind == Some(ask));
+        for next in waiting.map(|(next, _)| *next).collect::<Vec<_>>() {
+            self.after(AGAIN_MS, Event::Ask { node, ask: next });
         }
     }
 

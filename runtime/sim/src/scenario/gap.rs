@@ -103,12 +103,12 @@ fn plan(world: &mut World, gap: &mut Gap, span: u64) -> Result<(), Violation> {
         let debtor = world.node(debtor).me.to_string();
         let (early, small) =
             (world.now.saturating_add(world.dice.pick(0..span / 3)), world.dice.pick(0..2_000));
-        world.ask_at(early, creditor, Request::CreditGrant { node: debtor.clone(), limit: small }, None);
+        let first = Request::CreditGrant { node: debtor.clone(), limit: small };
+        let first = world.ask_at(early, creditor, first, None);
         let late = early.saturating_add(world.dice.pick(1..span / 2));
-        *slot = (
-            creditor,
-            world.ask_at(late, creditor, Request::CreditGrant { node: debtor, limit: LINE }, None),
-        );
+        let second = world.ask_at(late, creditor, Request::CreditGrant { node: debtor, limit: LINE }, None);
+        world.hold_back(creditor, second, first);
+        *slot = (creditor, second);
     }
     for _ in 0..world.dice.pick(2..10) {
         world.plan_contact(a, b, span);
