@@ -356,7 +356,12 @@ impl Ledger {
         ids.into_iter().flatten().filter_map(|id| self.entries.get(id))
     }
 
-    fn check_room(&self, entry: &VerifiedEntry) -> Result<(), InsertError> {
+    /// Whether [`Ledger::insert`] would find room: to be asked before an entry is stored, so that a peer cannot
+    /// fill the disk with entries that will not count.
+    ///
+    /// # Errors
+    /// [`InsertError`] at a limit.
+    pub fn check_room(&self, entry: &VerifiedEntry) -> Result<(), InsertError> {
         let (author, limits) = (entry.author(), &self.limits);
         let stream = self.streams.get(&(author, entry.place().stream));
         if stream.is_some_and(|stream| stream.entries >= limits.entries_per_stream_max) {

@@ -40,7 +40,8 @@ pub(crate) struct SendArgs {
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
   cairn inbox
-  cairn inbox save 3 map.png"
+  cairn inbox save 3 map.png
+  cairn inbox remove 3"
 )]
 pub(crate) struct InboxArgs {
     #[command(subcommand)]
@@ -56,6 +57,12 @@ enum InboxCommand {
         number: u64,
         /// Where to write it; must not exist
         path: PathBuf,
+    },
+    /// Remove a message and its file
+    #[command(after_help = "Examples:\n  cairn inbox remove 3")]
+    Remove {
+        /// Number of the message
+        number: u64,
     },
 }
 
@@ -85,5 +92,6 @@ pub(crate) fn inbox(context: &Context, args: InboxArgs) -> Result<(), Failure> {
             let done = format!("written to {}", path.display());
             context.order(&Request::InboxSave { number, path }, &done)
         }
+        Some(InboxCommand::Remove { number }) => context.order(&Request::InboxRemove { number }, "removed"),
     }
 }

@@ -58,6 +58,11 @@ pub enum Request {
         /// Where to write it; must not exist.
         path: PathBuf,
     },
+    /// Removes a message and its file.
+    InboxRemove {
+        /// Number of the message.
+        number: u64,
+    },
     /// Starts a board and joins it.
     BoardCreate {
         /// Name, 1 to 64 bytes, unique on this node.

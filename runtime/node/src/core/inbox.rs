@@ -13,7 +13,9 @@ use super::wire::Message;
 use crate::control::api::MessageInfo;
 
 /// Messages that are kept; further ones are refused until some are removed.
-const MESSAGES_MAX: usize = 100_000;
+const MESSAGES_MAX: usize = 10_000;
+/// Bytes of all their texts together, which are held in memory.
+const TEXTS_BYTES_MAX: usize = 8 << 20;
 
 /// What is known of a message without its file.
 #[derive(Debug, Clone)]
@@ -39,6 +41,7 @@ impl Entry {
 pub(crate) struct Inbox {
     entries: BTreeMap<u64, Entry>,
     last: u64,
+    text_bytes: usize,
 }
 
 impl Inbox {
@@ -55,7 +58,16 @@ impl Inbox {
     /// Lists a message that is durable.
     pub(crate) fn remember(&mut self, number: u64, entry: Entry) {
         self.last = self.last.max(number);
+        self.forget(number);
+        self.text_bytes = self.text_bytes.saturating_add(entry.text.len());
         self.entries.insert(number, entry);
+    }
+
+    /// Forgets a message; says whether there was one.
+    fn forget(&mut self, number: u64) -> bool {
+        let Some(entry) = self.entries.remove(&number) else { return false };
+        self.text_bytes = self.text_bytes.saturating_sub(entry.text.len());
+        true
     }
 
     /// Reads back one stored message; what is damaged is left out.
@@ -87,9 +99,17 @@ fn decode_stored(bytes: &[u8]) -> Option<(NodeId, Message)> {
 
 impl Core {
     /// Puts a message into the inbox in the batch that also remembers its bundle, so that it is delivered once.
+    /// Only contacts may write, and not without end: a stranger shall not fill the disk.
     pub(super) fn deliver_message(&mut self, tx: &mut Tx, ticket: Ticket, opened: &Opened) -> Option<()> {
         let message = Message::decode(&opened.payload)?;
-        if self.inbox.len() >= MESSAGES_MAX {
+        if self.contacts.get(&opened.source).is_none() {
+            self.count("messages refused: from a stranger");
+            return None;
+        }
+        let text_bytes = self.inbox.text_bytes.saturating_add(message.text.len());
+        if self.inbox.len() >= MESSAGES_MAX || text_bytes > TEXTS_BYTES_MAX {
+            self.count("messages refused: the inbox is full");
+            self.warnings.insert("the inbox is full: remove messages with cairn inbox remove".to_owned());
             return None;
         }
         let number = self.inbox.reserve();
@@ -112,10 +132,39 @@ impl Core {
         self.inbox.entries.iter().map(info).collect()
     }
 
+    /// Removes a message from the inbox; its bundle stays delivered and does not come again.
+    pub(super) fn remove_message(&mut self, tx: &mut Tx, number: u64) -> bool {
+        tx.delete(Table::Inbox, number.to_be_bytes());
+        self.inbox.forget(number)
+    }
+
     /// The file of a message, read from the store.
     pub(super) fn message_file(number: u64, disk: &dyn Read) -> Result<Option<Vec<u8>>, ReadError> {
         let stored = disk.get(Table::Inbox, &number.to_be_bytes())?;
         let message = stored.as_deref().and_then(decode_stored);
         Ok(message.and_then(|(_, message)| message.file).map(|(_, content)| content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_bundle::Identity;
+
+    fn entry(text: &str) -> Entry {
+        let message = Message { written: 0, text: text.to_owned(), file: None };
+        Entry::new(Identity::from_seed(&[1; 32]).node_id(), &message)
+    }
+
+    #[test]
+    fn the_texts_are_counted_once_and_given_back() {
+        let mut inbox = Inbox::default();
+        let number = inbox.reserve();
+        inbox.remember(number, entry("four"));
+        inbox.remember(number, entry("four"));
+        assert_eq!((inbox.len(), inbox.text_bytes), (1, 4));
+        assert!(inbox.forget(number) && !inbox.forget(number));
+        assert_eq!((inbox.len(), inbox.text_bytes), (0, 0));
+        assert!(inbox.reserve() > number);
     }
 }

@@ -69,6 +69,10 @@ impl Core {
             self.count("ledger entries refused: not for this edge");
             return Err(RefuseReason::NotWanted);
         }
+        if self.ledger.check_room(&entry).is_err() {
+            self.count("ledger entries refused: no room");
+            return Err(RefuseReason::Full);
+        }
         let mut tx = Tx::default();
         tx.put(Table::Ledger, *item.id.as_bytes(), bytes);
         tx.then(After::Entry { ticket, entry: Box::new(entry) });
@@ -197,7 +201,7 @@ impl Core {
         let mut entries = Vec::new();
         for bytes in super::wire::decode_entries(payload)? {
             let entry = VerifiedEntry::decode(&bytes).ok()?;
-            if !self.concerns_me(&entry) {
+            if !self.concerns_me(&entry) || self.ledger.check_room(&entry).is_err() {
                 return None;
             }
             tx.put(Table::Ledger, *entry.id().as_bytes(), bytes);

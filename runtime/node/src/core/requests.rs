@@ -109,6 +109,13 @@ impl Core {
             Request::Send { to, text, key, .. } => self.send_message(request, &to, text, attachment, &key),
             Request::Inbox => Ok(Response::Inbox { messages: self.messages() }.into()),
             Request::InboxSave { number, path } => Self::save_message(number, path, disk),
+            Request::InboxRemove { number } => {
+                let mut tx = Tx::default();
+                if !self.remove_message(&mut tx, number) {
+                    return Err(No::or("no such message", "see: cairn inbox"));
+                }
+                Ok(self.when_durable(tx, request, Response::Done))
+            }
             Request::BoardCreate { name } => self.create_board(request, &name),
             Request::BoardInvite { board, node } => self.invite(request, &board, &node),
             Request::BoardJoin { invitation } => self.join_board(request, &invitation),
