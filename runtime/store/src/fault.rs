@@ -11,7 +11,7 @@ use crate::op::{CommitError, FullCause, ReadError};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process (or another part of this one) holds the directory.
-    #[error("another cairn node is using {} (process {holder}); hint: stop it first, or give this one another --data directory", dir.display())]
+    #[error("another cairn node is using {} (process {holder}); hint: stop it first, or give this one another directory with --home", dir.display())]
     InUse {
         /// The store's directory.
         dir: PathBuf,

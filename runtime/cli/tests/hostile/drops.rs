@@ -182,7 +182,10 @@ fn lies(liar: &Person, other: &Person) -> Vec<Vec<u8>> {
         of(&[&hello, &[0xff; 4]]),
         of(&[&hello, &u32::MAX.to_be_bytes(), &[0; 100]]),
         of(&[&hello, &encode_chunk(item, u64::MAX, u64::MAX - 5, b"12345")]),
-        of(&[&hello, &Frame::Ack { topic: Topic::Bundle, ids: frame::Ids::new(&[[9; 32]; 40]) }.encode()[..50]]),
+        of(&[
+            &hello,
+            &Frame::Ack { topic: Topic::Bundle, ids: frame::Ids::new(&[[9; 32]; 40]) }.encode()[..50],
+        ]),
         dice.bytes(5_000),
         of(&[&hello, &[0, 0, 0, 200], &dice.bytes(200)]),
     ]

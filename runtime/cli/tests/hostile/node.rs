@@ -1,7 +1,7 @@
 //! One real node as a process: started, asked, killed, started again.
 
+use core::cell::RefCell;
 use core::time::Duration;
-use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,14 @@ pub(crate) fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String
         }
         std::thread::sleep(POLL);
     }
+}
+
+/// Orders a node to send a text; its beginning is the key.
+pub(crate) fn send(home: &Path, to: &str, text: &str) -> Result<(), String> {
+    let key = text.chars().take(60).collect();
+    let request = Request::Send { to: to.to_owned(), text: text.to_owned(), file: None, key };
+    let client = Client::connect(home).and_then(|client| client.answers_within(DEADLINE));
+    client.and_then(|mut client| client.ask(&request)).map(drop).map_err(|error| error.to_string())
 }
 
 /// A data directory, and the process that runs in it.
@@ -126,9 +134,21 @@ impl Node {
 
     /// A start that must fail, with what it said: an error with a hint.
     pub(crate) fn must_not_start(&self) -> String {
-        let output = self.cairn(&["node"]);
+        let mut command = self.command(&["node", "--leash"]);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        let answers =
+            |pid| matches!(self.try_ask(&Request::Status), Ok(Response::Status(status)) if status.pid == pid);
+        while child.try_wait().unwrap().is_none() && !answers(child.id()) {
+            assert!(Instant::now() < deadline, "{} neither starts nor ends", self.name);
+            std::thread::sleep(POLL);
+        }
+        let ended = child.try_wait().unwrap();
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
         let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{talk}");
+        assert_eq!(ended.and_then(|status| status.code()), Some(1), "{} must not start: {talk}", self.name);
         assert!(talk.contains("error: ") && talk.contains("hint: "), "{talk}");
         assert!(!talk.contains("panicked"), "{talk}");
         talk
@@ -219,14 +239,33 @@ impl Node {
     }
 
     pub(crate) fn send(&self, to: &Self, text: &str) -> Result<(), String> {
-        let (key, text) = (text.to_owned(), text.to_owned());
-        let request = Request::Send { to: to.name.to_owned(), text, file: None, key };
-        self.try_ask(&request).map(drop).map_err(|error| error.to_string())
+        send(self.seen_home(), to.name, text)
     }
 
     pub(crate) fn inbox(&self) -> Vec<MessageInfo> {
         let Response::Inbox { messages } = self.ask(&Request::Inbox) else { panic!("no inbox") };
         messages
+    }
+
+    /// The inbox, or nothing if the node does not answer.
+    pub(crate) fn try_inbox(&self) -> Vec<MessageInfo> {
+        match self.try_ask(&Request::Inbox) {
+            Ok(Response::Inbox { messages }) => messages,
+            Ok(_) | Err(_) => Vec::new(),
+        }
+    }
+
+    /// Waits until it either answers or has ended.
+    pub(crate) fn settles(&self) {
+        until("the node answers or ends", || {
+            let ended = self
+                .state
+                .borrow_mut()
+                .child
+                .as_mut()
+                .is_none_or(|child| child.try_wait().unwrap().is_some());
+            if ended || self.try_ask(&Request::Status).is_ok() { Ok(()) } else { Err("neither".to_owned()) }
+        });
     }
 
     /// The texts in the inbox, in order of the alphabet: a text that came twice is there twice.
@@ -245,8 +284,7 @@ impl Node {
     }
 
     pub(crate) fn export(&self, directory: &Path, to: &Self) -> CarryInfo {
-        let request =
-            Request::CarryExport { directory: directory.to_owned(), to: vec![to.name.to_owned()] };
+        let request = Request::CarryExport { directory: directory.to_owned(), to: vec![to.name.to_owned()] };
         let Response::Carried(info) = self.ask(&request) else { panic!("no report") };
         info
     }
@@ -280,10 +318,8 @@ pub(crate) fn acquaint(one: &Node, two: &Node) {
 
 /// Waits until both have a link to the other.
 pub(crate) fn meet(one: &Node, two: &Node) {
-    until(&format!("{} and {} meet", one.name, two.name), || {
-        match (one.link_to(two), two.link_to(one)) {
-            (Some(_), Some(_)) => Ok(()),
-            (here, there) => Err(format!("{here:?}, {there:?}\n{}\n{}", one.log(), two.log())),
-        }
+    until(&format!("{} and {} meet", one.name, two.name), || match (one.link_to(two), two.link_to(one)) {
+        (Some(_), Some(_)) => Ok(()),
+        (here, there) => Err(format!("{here:?}, {there:?}\n{}\n{}", one.log(), two.log())),
     });
 }

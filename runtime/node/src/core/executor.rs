@@ -10,7 +10,7 @@ use cairn_store::{Read, Table};
 use cairn_task::Resources;
 use cairn_task::ladder::{Failed, choose};
 
-use super::boards::JobExt;
+use super::boards::{JobExt, ResultExt};
 use super::commit::{After, Tx};
 use super::funding::numbered;
 use super::{Core, Output};
@@ -159,6 +159,13 @@ impl Core {
         Err(reason)
     }
 
+    /// Why the payer did not want this node's result of a rung. The same again would be no better.
+    fn rejected_from_here(&self, job: &cairn_board::JobView, rung: u8) -> Option<String> {
+        let mut own =
+            job.results.iter().filter(|result| result.author == self.me && result.result.rung == rung);
+        own.find_map(|result| result.rejected().map(str::to_owned))
+    }
+
     /// The ladder's choice for one job, with the reasons for every rung that was passed over.
     pub(super) fn choose_rung(&self, id: &Digest, job: &cairn_board::JobView) -> RungChoice {
         let mut failed = Vec::new();
@@ -167,6 +174,8 @@ impl Core {
             let rung = usize::from(number);
             if let Some(why) = self.tasks.failed.get(&(*id, number)) {
                 failed.push(Failed { rung, why: why.clone() });
+            } else if let Some(why) = self.rejected_from_here(job, number) {
+                failed.push(Failed { rung, why: format!("the payer rejected its result: {why}") });
             } else if job.job.payer != self.me
                 && terms.price > 0
                 && let Err(why) = self.payment_for(job, number)
@@ -304,7 +313,7 @@ impl Core {
         if let Some(payment) = running.payment.filter(|_| payer != self.me) {
             let Some(entry) = self.sign_result(&mut tx, &payer, payment, running.rung, &output, &report)
             else {
-                return;
+                return self.rung_failed(running, "its result could not be signed".to_owned());
             };
             result_entry = entry;
         }
