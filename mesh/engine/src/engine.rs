@@ -133,6 +133,12 @@ impl Engine {
                     session.meet.withdraw(item);
                 }
             }
+            Event::Renew => {
+                let live = self.sessions.iter().filter(|(_, session)| session.mode == Mode::Live);
+                for link in live.map(|(link, _)| *link).collect::<Vec<_>>() {
+                    self.close(link, CloseReason::Renewed);
+                }
+            }
             Event::Tick => {}
         }
         self.expire();

@@ -34,6 +34,9 @@ pub enum CloseReason {
     /// The hello carries this node's own id: one identity is used by two nodes.
     #[error("the peer uses this node's own identity")]
     OwnIdentity,
+    /// This node has something new to say in its hello: the two meet again at once.
+    #[error("meeting again, with another hello")]
+    Renewed,
     /// The peer said goodbye.
     #[error("the peer ended the meet")]
     Bye,
@@ -128,6 +131,8 @@ pub enum Event {
         /// The item.
         item: Item,
     },
+    /// The hello of this node has changed: end all live meets, so that the next ones begin with it.
+    Renew,
     /// Time passed.
     Tick,
 }

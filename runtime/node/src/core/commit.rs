@@ -42,6 +42,8 @@ pub(crate) enum After {
     Carry { id: Digest, record: BundleRecord },
     /// Own blob: it may be used and offered.
     OwnBlob { id: Digest, bytes: u64 },
+    /// This node follows another board: its peers have to hear of it.
+    Renew,
     /// Answer a request.
     Reply { request: RequestId, response: Response },
 }
@@ -60,6 +62,7 @@ impl After {
             | Self::Hold { .. }
             | Self::Carry { .. }
             | Self::OwnBlob { .. }
+            | Self::Renew
             | Self::Reply { .. } => None,
         }
     }

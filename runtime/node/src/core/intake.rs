@@ -243,6 +243,7 @@ impl Core {
             After::Hold { item, bytes, scope } => self.engine(Event::Hold { item, bytes, scope }),
             After::Carry { id, record } => self.engine(Event::Carry { id, record }),
             After::OwnBlob { id, bytes } => self.have_blob(id, bytes),
+            After::Renew => self.engine(Event::Renew),
             After::Reply { request, response } => self.reply(request, response),
         }
     }

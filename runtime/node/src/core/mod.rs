@@ -177,7 +177,7 @@ pub struct Core {
     inbox: Inbox,
     blobs: BTreeMap<Digest, u64>,
     wanted_blobs: BTreeSet<Digest>,
-    orders: BTreeMap<String, String>,
+    orders: BTreeMap<String, requests::OrderRecord>,
     card: cairn_bundle::card::SignedCard,
     addresses: Vec<String>,
     commits: Commits,
@@ -366,7 +366,7 @@ impl Core {
             CloseReason::OwnIdentity => self.note_twin(),
             CloseReason::WrongNode => self.count("links closed: the peer claimed to be another node"),
             // The engine counts broken protocols itself.
-            CloseReason::Protocol(_) | CloseReason::Bye => {}
+            CloseReason::Protocol(_) | CloseReason::Bye | CloseReason::Renewed => {}
         }
         if let Some(import) = self.imports.get_mut(&link) {
             import.broken = Some(reason);
@@ -436,7 +436,8 @@ impl Core {
         if let Some((commit, batch)) = self.commits.poll_own() {
             self.outputs.push_back(Output::Commit { commit, batch, own: true });
         }
-        if self.stopping && self.commits.is_empty() {
+        // What the store refuses was never acknowledged to anybody: it need not be waited for.
+        if self.stopping && (self.commits.is_empty() || self.commits.is_stalled()) {
             self.stopping = false;
             self.outputs.push_back(Output::Shutdown);
         }

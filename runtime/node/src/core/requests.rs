@@ -19,6 +19,25 @@ const KEY_CHARS_MAX: usize = 64;
 /// Orders that are remembered; the check is against a caller that never ends.
 const ORDERS_MAX: usize = 100_000;
 
+/// An order that was carried out under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrderRecord {
+    id: String,
+    content: Digest,
+}
+
+impl OrderRecord {
+    fn encode(&self) -> Vec<u8> {
+        [self.content.as_bytes(), self.id.as_bytes()].concat()
+    }
+
+    /// Reads back what this node stored; `None` if it is damaged.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (content, id) = bytes.split_first_chunk::<32>()?;
+        Some(Self { id: core::str::from_utf8(id).ok()?.to_owned(), content: Digest(*content) })
+    }
+}
+
 /// Files that a request names, read by the driver beforehand.
 #[derive(Debug, Default)]
 pub enum Attachment {
@@ -201,21 +220,27 @@ impl Core {
         Ok(self.when_durable(Tx::default(), request, Response::Id { id: node.to_string() }))
     }
 
-    /// The id that an order with this key got before, or `None` if it is new.
-    pub(super) fn earlier_order(&self, key: &str) -> Result<Option<&String>, No> {
+    /// The id that an order with this key got before, or `None` if it is new. `content` is a digest of
+    /// everything that was ordered: one key stands for one order.
+    pub(super) fn earlier_order(&self, key: &str, content: &Digest) -> Result<Option<String>, No> {
         if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
-            return Err(No::new(format!("a key has 1 to {KEY_CHARS_MAX} characters")));
+            return Err(No::or(format!("a key has 1 to {KEY_CHARS_MAX} characters"), "choose another key"));
         }
-        let earlier = self.orders.get(key);
-        if earlier.is_none() && self.orders.len() >= ORDERS_MAX {
-            return Err(No::new("too many orders are remembered"));
+        match self.orders.get(key) {
+            None if self.orders.len() >= ORDERS_MAX => Err(No::new("too many orders are remembered")),
+            None => Ok(None),
+            Some(earlier) if earlier.content == *content => Ok(Some(earlier.id.clone())),
+            Some(_) => Err(No::or(
+                "this key was used for another order",
+                "choose another key; the same key is for repeating the same order",
+            )),
         }
-        Ok(earlier)
     }
 
-    pub(super) fn remember_order(&mut self, tx: &mut Tx, key: &str, id: &str) {
-        tx.put(Table::Meta, super::restore::order_key(key), id.as_bytes());
-        self.orders.insert(key.to_owned(), id.to_owned());
+    pub(super) fn remember_order(&mut self, tx: &mut Tx, key: &str, id: &str, content: Digest) {
+        let order = OrderRecord { id: id.to_owned(), content };
+        tx.put(Table::Meta, super::restore::order_key(key), order.encode());
+        self.orders.insert(key.to_owned(), order);
     }
 
     fn send_message(
@@ -226,10 +251,6 @@ impl Core {
         attachment: Attachment,
         key: &str,
     ) -> Result<Reply, No> {
-        if let Some(id) = self.earlier_order(key)? {
-            let response = Response::Id { id: id.clone() };
-            return Ok(self.when_durable(Tx::default(), request, response));
-        }
         let to = self.contact(to)?;
         if text.len() > TEXT_BYTES_MAX {
             return Err(No::or(format!("a text has at most {TEXT_BYTES_MAX} bytes"), "send it as a file"));
@@ -246,11 +267,17 @@ impl Core {
             }
             Attachment::None | Attachment::Job(_) => None,
         };
-        let payload = Message { written: self.clock.claim(), text, file }.encode();
+        let mut message = Message { written: 0, text, file };
+        let content = Digest::of(&[to.as_bytes(), message.encode().as_slice()].concat());
+        if let Some(id) = self.earlier_order(key, &content)? {
+            return Ok(self.when_durable(Tx::default(), request, Response::Id { id }));
+        }
+        message.written = self.clock.claim();
+        let payload = message.encode();
         self.check_item_size(payload.len())?;
         let mut tx = Tx::default();
         let id = self.send_bundle(&mut tx, &to, SERVICE_INBOX, &payload).map_err(No::new)?.to_string();
-        self.remember_order(&mut tx, key, &id);
+        self.remember_order(&mut tx, key, &id, content);
         Ok(self.when_durable(tx, request, Response::Id { id }))
     }
 

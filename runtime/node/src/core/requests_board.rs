@@ -23,6 +23,7 @@ impl Core {
         let group = self.boards.push(name.to_owned(), board);
         let card = self.own_card().as_bytes().to_vec();
         self.publish_fact(tx, group, &Fact::Member(Member { node: self.me, card }));
+        tx.then(After::Renew);
         group
     }
 
@@ -97,13 +98,14 @@ impl Core {
         attachment: Attachment,
         key: &str,
     ) -> Result<Reply, No> {
-        if let Some(id) = self.earlier_order(key)? {
-            let response = Response::Id { id: id.clone() };
-            return Ok(self.when_durable(Tx::default(), request, response));
-        }
         let Attachment::Job(loaded) = attachment else {
             return Err(No::new("no job file came with the order"));
         };
+        let ordered = loaded.job(self.me, [0; 16]).to_bytes().map_err(No::new)?;
+        let content = Digest::of(&[board.as_bytes(), &[0], &ordered].concat());
+        if let Some(id) = self.earlier_order(key, &content)? {
+            return Ok(self.when_durable(Tx::default(), request, Response::Id { id }));
+        }
         let group = self.boards.named(board).ok_or_else(|| no_board(board))?.group;
         let job = loaded.job(self.me, self.rng.bytes());
         for (_, blob) in loaded.blobs() {
@@ -122,7 +124,7 @@ impl Core {
             tx.then(After::OwnBlob { id: digest, bytes });
         }
         self.publish(&mut tx, group, &[doc]);
-        self.remember_order(&mut tx, key, &id);
+        self.remember_order(&mut tx, key, &id, content);
         Ok(self.when_durable(tx, request, Response::Id { id }))
     }
 

@@ -12,6 +12,7 @@ use cairn_store::{Read, ReadError, Table};
 use minicbor::{Decoder, Encoder};
 
 use super::commit::{Commits, Tx, parse_peer_item_key};
+use super::requests::OrderRecord;
 use super::{Clock, Contact, Core, SeedRng, Settings};
 
 const ORDER_PREFIX: &[u8] = b"order:";
@@ -119,9 +120,9 @@ impl Core {
         let mut counter = 0;
         disk.for_each(Table::Meta, &mut |key, value| {
             if let Some(order) = key.strip_prefix(ORDER_PREFIX)
-                && let (Ok(order), Ok(id)) = (core::str::from_utf8(order), core::str::from_utf8(value))
+                && let (Ok(order), Some(record)) = (core::str::from_utf8(order), OrderRecord::decode(value))
             {
-                orders.insert(order.to_owned(), id.to_owned());
+                orders.insert(order.to_owned(), record);
             } else if key == CARD_COUNTER {
                 counter = <[u8; 8]>::try_from(value).map_or(0, u64::from_be_bytes);
             }

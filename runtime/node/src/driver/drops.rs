@@ -256,18 +256,19 @@ fn read_checked(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     if promised == Some(Digest::of(&bytes)) {
         Ok(bytes)
     } else {
-        Err("the file is damaged or cut off".to_owned())
+        Err("the file is damaged, cut off or renamed".to_owned())
     }
 }
 
-/// The parcels of a drop in the order of their names; everything else is left alone.
+/// What looks like a parcel, in the order of names; everything else is left alone.
 fn list_parcels(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let folder = directory.join(FOLDER);
     let folder = if folder.is_dir() { folder } else { directory.to_owned() };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.file_name().and_then(|name| name.to_str()).and_then(parcel::parse_file_name).is_some() {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.ends_with(parcel::FILE_SUFFIX) && !name.starts_with('.')) {
             if files.len() >= FILES_MAX {
                 return Err(io::Error::other(format!("more than {FILES_MAX} files; remove the oldest")));
             }
