@@ -2,7 +2,6 @@
 //!
 //! `cargo bench -p cairn` measures the release profile; `cargo bench --profile dev -p cairn` the one of the tests.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-#![expect(missing_docs, reason = "a benchmark has no public items")]
 
 use core::error::Error;
 use core::time::Duration;

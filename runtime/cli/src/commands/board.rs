@@ -3,6 +3,7 @@
 use cairn_node::control::api::Request;
 use clap::{Args, Subcommand};
 
+use super::card::read_text;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -22,7 +23,7 @@ pub(crate) enum BoardCommand {
     #[command(after_help = "Examples:\n  cairn board invite relief jetson > invitation")]
     Invite(InviteArgs),
     /// Join a board by its invitation
-    #[command(after_help = "Examples:\n  cairn board join \"$(cat invitation)\"")]
+    #[command(after_help = "Examples:\n  cairn board join invitation\n  cairn board join - < invitation")]
     Join(JoinArgs),
     /// List the boards that this node follows
     #[command(after_help = "Examples:\n  cairn board list")]
@@ -51,7 +52,8 @@ pub(crate) struct InviteArgs {
 /// What to join.
 #[derive(Debug, Args)]
 pub(crate) struct JoinArgs {
-    /// The `cairn-board:` text
+    /// A file with the invitation, `-` for stdin, or the `cairn-board:` text itself
+    #[arg(value_name = "FILE|-|TEXT")]
     invitation: String,
 }
 
@@ -67,6 +69,8 @@ pub(crate) fn run(context: &Context, command: BoardCommand) -> Result<(), Failur
             context.order(&Request::BoardInvite { board, node }, &done)
         }
         BoardCommand::Join(JoinArgs { invitation }) => {
+            let hint = "name a file that `cairn board invite` wrote";
+            let invitation = read_text(&invitation, "cairn-board:", hint)?;
             context.order(&Request::BoardJoin { invitation: invitation.trim().to_owned() }, "joined")
         }
         BoardCommand::List => context.tell(&Request::BoardList),
