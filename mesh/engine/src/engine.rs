@@ -312,8 +312,8 @@ impl Engine {
     fn handle_meet(&mut self, link: LinkId, event: MeetEvent) {
         let Some(peer) = self.sessions.get(&link).map(|session| session.peer) else { return };
         match event {
-            MeetEvent::Peer(hello) if hello.node == self.me => self.close(link, CloseReason::OwnIdentity),
             MeetEvent::Peer(hello) if hello.node != peer => self.close(link, CloseReason::WrongNode),
+            MeetEvent::Peer(hello) if hello.node == self.me => self.close(link, CloseReason::OwnIdentity),
             MeetEvent::Peer(hello) => {
                 self.actions.push_back(Action::Hello { link, peer, hello: Box::new(hello) });
             }

@@ -17,6 +17,15 @@ fn a_hello_of_another_node_closes_the_link() {
 }
 
 #[test]
+fn a_peer_that_claims_our_identity_is_a_liar_and_no_twin() {
+    let (mut a, b) = (Host::new(1), Host::new(2));
+    let own = a.hello();
+    a.up(1, b.me, Mode::Live, &[]);
+    a.handle(Event::Bytes { link: 1, bytes: encode_hello(&own) });
+    assert_eq!(a.closed, [(1, CloseReason::WrongNode)]);
+}
+
+#[test]
 fn two_nodes_with_one_identity_notice_each_other() {
     let (mut a, mut twin) = (Host::new(1), Host::new(1));
     connect(&mut a, &mut twin, 1, &[]);

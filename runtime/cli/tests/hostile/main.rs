@@ -15,6 +15,7 @@ mod jobs;
 mod lan;
 mod links;
 mod node;
+mod orders;
 mod person;
 mod space;
 mod stores;
