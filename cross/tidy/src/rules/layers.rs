@@ -17,7 +17,7 @@ const IMPURE: [&str; 11] = [
     "mdns-sd",
 ];
 
-/// Checks direct dependencies against the layers, and everything reached against [`IMPURE`].
+/// Checks direct dependencies against the layers, and everything reached against the list of impure crates.
 pub fn check(members: &[Member]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for member in members {
