@@ -70,7 +70,7 @@ pub(crate) fn run(context: &Context, command: BoardCommand) -> Result<(), Failur
         }
         BoardCommand::Join(JoinArgs { invitation }) => {
             let hint = "name a file that `cairn board invite` wrote";
-            let invitation = read_text(&invitation, "cairn-board:", hint)?;
+            let invitation = read_text("invitation", &invitation, "cairn-board:", hint)?;
             context.order(&Request::BoardJoin { invitation: invitation.trim().to_owned() }, "joined")
         }
         BoardCommand::List => context.tell(&Request::BoardList),

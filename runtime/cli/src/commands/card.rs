@@ -73,16 +73,16 @@ pub(crate) fn run(context: &Context, command: CardCommand) -> Result<(), Failure
 }
 
 fn read(card: &str) -> Result<String, Failure> {
-    read_text(card, PREFIX, "name a file that `cairn card export` wrote")
+    read_text("card", card, PREFIX, "name a file that `cairn card export` wrote")
 }
 
 /// A text that is given itself, as a file, or with `-` on stdin, where nobody else can look over the shoulder.
-pub(crate) fn read_text(card: &str, prefix: &str, hint: &str) -> Result<String, Failure> {
+pub(crate) fn read_text(what: &str, card: &str, prefix: &str, hint: &str) -> Result<String, Failure> {
     // Cards are written in capitals, which a QR code packs tighter.
     if card.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix)) {
         return Ok(card.to_owned());
     }
-    let failed = |error: io::Error| Failure::new(format!("cannot read {card}: {error}"), hint);
+    let failed = |error: io::Error| Failure::new(format!("cannot read the {what} {card}: {error}"), hint);
     let mut text = String::new();
     if card == "-" {
         io::stdin().take(CARD_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
