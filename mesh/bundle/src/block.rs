@@ -160,9 +160,10 @@ impl Block {
         let code = reader.uint()?;
         let crc = CrcType::from_code(code).ok_or(DecodeError::CrcType { block: number, code })?;
         elements.next(reader)?;
-        let data = reader.bytes()?;
+        // Section 4.3.2: the one place where an indefinite length is ruled out.
+        let data = reader.bytes_definite()?;
         crc.read(reader, elements, start, number)?;
-        Ok(Self { kind, number, flags, crc, data: data.into_owned() })
+        Ok(Self { kind, number, flags, crc, data: data.to_vec() })
     }
 
     pub(crate) fn read_age(&self) -> Result<u64, DecodeError> {

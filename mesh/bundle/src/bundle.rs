@@ -157,6 +157,10 @@ impl Bundle {
         }
         primary.check(u64::try_from(payload.data.len()).unwrap_or(u64::MAX))?;
         check_numbers(&blocks)?;
+        let report = |block: &Block| block.flags.contains(BlockFlags::REPORT);
+        if !primary.may_cause_reports() && blocks.iter().any(report) {
+            return Err(DecodeError::Flags);
+        }
         let encrypted = check_targets(&blocks)?;
         let mut bundle = Self { primary, blocks: Vec::new(), previous_node: None, age_ms: None, hops: None };
         for block in &blocks {

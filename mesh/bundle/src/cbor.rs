@@ -131,10 +131,6 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(whole))
     }
 
-    pub(crate) fn bytes(&mut self) -> Result<Cow<'a, [u8]>, CborError> {
-        self.string(BYTES)
-    }
-
     /// A byte string that must have a definite length.
     pub(crate) fn bytes_definite(&mut self) -> Result<&'a [u8], CborError> {
         let len = self.head_of(BYTES)?.ok_or(CborError::Indefinite)?;
@@ -271,7 +267,6 @@ fn len64(len: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
 
     #[test]
     fn numbers_have_exactly_one_form() {
@@ -294,17 +289,16 @@ mod tests {
     #[test]
     fn a_length_beyond_the_input_is_refused_before_anything_is_allocated() {
         let huge = [0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        assert_eq!(Reader::new(&huge).bytes(), Err(CborError::Truncated));
+        assert_eq!(Reader::new(&huge).bytes_definite(), Err(CborError::Truncated));
     }
 
     #[test]
-    fn indefinite_strings_are_joined_and_do_not_nest() {
-        let whole = [0x5f, 0x41, 1, 0x42, 2, 3, 0xff];
-        assert_eq!(Reader::new(&whole).bytes().unwrap(), vec![1, 2, 3]);
-        assert_eq!(Reader::new(&whole).bytes_definite(), Err(CborError::Indefinite));
-        assert_eq!(Reader::new(&[0x5f, 0x5f, 0xff, 0xff]).bytes(), Err(CborError::Indefinite));
-        assert_eq!(Reader::new(&[0x5f, 0x61, 0x61, 0xff]).bytes(), Err(CborError::Type));
-        assert_eq!(Reader::new(&[0x5f, 0x41, 1]).bytes(), Err(CborError::Truncated));
+    fn indefinite_texts_are_joined_and_do_not_nest() {
+        assert_eq!(Reader::new(&[0x7f, 0x61, b'a', 0x62, b'b', b'c', 0xff]).text().unwrap(), "abc");
+        assert_eq!(Reader::new(&[0x7f, 0x7f, 0xff, 0xff]).text(), Err(CborError::Indefinite));
+        assert_eq!(Reader::new(&[0x7f, 0x41, b'a', 0xff]).text(), Err(CborError::Type));
+        assert_eq!(Reader::new(&[0x7f, 0x61, b'a']).text(), Err(CborError::Truncated));
+        assert_eq!(Reader::new(&[0x5f, 0x41, 1, 0xff]).bytes_definite(), Err(CborError::Indefinite));
     }
 
     #[test]

@@ -140,13 +140,16 @@ impl Primary {
         Ok(Self { flags, crc, destination, source, report_to, created, lifetime_ms, fragment })
     }
 
+    /// Whether anything about the bundle may be reported (sections 4.2.3 and 4.2.4): not where nobody
+    /// is named, and not where a report on a report could follow.
+    pub(crate) const fn may_cause_reports(&self) -> bool {
+        !self.source.is_none() && !self.flags.contains(BundleFlags::ADMIN_RECORD)
+    }
+
     /// The rules of sections 4.2.3 and 4.3.1 that tie the fields together.
     pub(crate) fn check(&self, payload_bytes: u64) -> Result<(), DecodeError> {
         let flags = self.flags;
         if flags.contains(BundleFlags::FRAGMENT) != self.fragment.is_some() {
-            return Err(DecodeError::Flags);
-        }
-        if flags.contains(BundleFlags::FRAGMENT) && flags.contains(BundleFlags::NO_FRAGMENT) {
             return Err(DecodeError::Flags);
         }
         let reports = flags.intersects(BundleFlags::STATUS_REPORTS);
@@ -154,7 +157,8 @@ impl Primary {
             return Err(DecodeError::Flags);
         }
         // An anonymous bundle cannot be told from another, so it can be neither cut nor reported.
-        if self.source.is_none() && (reports || !flags.contains(BundleFlags::NO_FRAGMENT)) {
+        let whole = flags.contains(BundleFlags::NO_FRAGMENT) && self.fragment.is_none();
+        if self.source.is_none() && (reports || !whole) {
             return Err(DecodeError::Flags);
         }
         if !self.source.is_none() && !self.source.is_singleton() {

@@ -58,11 +58,30 @@ fn section_4_1_a_bundle_is_an_indefinite_array_and_fills_its_bytes() {
 }
 
 #[test]
-fn section_4_1_indefinite_lengths_are_taken_and_written_as_definite_ones() {
-    let long = [0x9f, 1, 1, 0, 0, 0x5f, 0x41, b'h', 0x41, b'i', 0xff, 0xff];
+fn section_4_1_arrays_of_indefinite_length_are_taken_and_written_as_definite_ones() {
+    let long = [0x9f, 1, 1, 0, 0, 0x42, b'h', b'i', 0xff];
     let loose = decode(&with_blocks(&[&long])).unwrap();
     assert_eq!(loose.encode(), with_blocks(&[&PAYLOAD]));
     assert_eq!(loose.content_id(), decode(&with_blocks(&[&PAYLOAD])).unwrap().content_id());
+}
+
+#[test]
+fn section_4_3_2_what_a_block_holds_is_a_byte_string_of_definite_length() {
+    let long = [0x85, 1, 1, 0, 0, 0x5f, 0x41, b'h', 0x41, b'i', 0xff];
+    assert_eq!(decode(&with_blocks(&[&long])), Err(DecodeError::Cbor(CborError::Indefinite)));
+}
+
+#[test]
+fn section_4_2_4_no_block_asks_for_reports_on_a_report_or_for_nobody() {
+    let report = |flags: u64, source: &str| {
+        let mut primary = primary(eid(source), eid("dtn://relief/inbox"));
+        primary.flags = BundleFlags(flags);
+        let asks = Block { flags: BlockFlags::REPORT, ..block(BlockKind::Unknown(200), 2, b"") };
+        Bundle::new(primary, vec![asks, payload(b"")]).map(|_| ())
+    };
+    assert_eq!(report(0, "ipn:2.1"), Ok(()));
+    assert_eq!(report(2, "ipn:2.1"), Err(DecodeError::Flags));
+    assert_eq!(report(4, "dtn:none"), Err(DecodeError::Flags));
 }
 
 #[test]
@@ -166,6 +185,13 @@ fn fragments_are_recognised_and_have_their_own_id() {
     assert_eq!(first.id().fragment, Some((0, 5)));
     assert_ne!(first.id(), second.id());
     assert_eq!(decode(&second.encode()), Ok(second));
+    // Section 4.2.3 lets a fragment forbid that it is cut again, but nobody's bundle is ever cut.
+    let mut uncut = simple();
+    uncut.flags = BundleFlags(0x05);
+    uncut.fragment = Some(Fragment { offset: 0, total_bytes: 10 });
+    let anonymous = Primary { source: Eid::None, ..uncut.clone() };
+    assert!(Bundle::new(uncut, vec![payload(b"stone")]).is_ok());
+    assert_eq!(Bundle::new(anonymous, vec![payload(b"stone")]), Err(DecodeError::Flags));
     assert_eq!(fragment(6, 10), Err(DecodeError::FragmentRange));
     assert_eq!(fragment(u64::MAX, u64::MAX), Err(DecodeError::FragmentRange));
 }
