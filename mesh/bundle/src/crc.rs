@@ -72,6 +72,28 @@ impl CrcType {
         }
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "the streaming reader and writer use it"))]
+    /// The checksum of some bytes that follow after others whose checksum is `sum`; it starts from 0.
+    ///
+    /// The sum so far is the whole state, so a transfer that was cut goes on from these bits.
+    pub(crate) fn extend(self, sum: u32, bytes: &[u8]) -> u32 {
+        // The initial value is the register after the earlier bytes. The crate reflects it once more.
+        match self {
+            Self::None => 0,
+            Self::Crc16 => {
+                let before = u16::try_from(sum & 0xffff).unwrap_or_default();
+                let mut digest = X25.digest_with_initial((!before).reverse_bits());
+                digest.update(bytes);
+                digest.finalize().into()
+            }
+            Self::Crc32 => {
+                let mut digest = CASTAGNOLI.digest_with_initial((!sum).reverse_bits());
+                digest.update(bytes);
+                digest.finalize()
+            }
+        }
+    }
+
     /// Appends the checksum of the block that starts at `start` and lacks only that.
     pub(crate) fn write(self, out: &mut Vec<u8>, start: usize) {
         if self == Self::None {
@@ -120,5 +142,17 @@ mod tests {
     fn both_checksums_match_their_published_check_values() {
         assert_eq!(X25.checksum(b"123456789"), 0x906e);
         assert_eq!(CASTAGNOLI.checksum(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn a_checksum_goes_on_from_where_it_was_left() {
+        let bytes = b"123456789";
+        for cut in 0..=bytes.len() {
+            for (crc, whole) in [(CrcType::None, 0), (CrcType::Crc16, 0x906e), (CrcType::Crc32, 0xe306_9283)]
+            {
+                let sum = crc.extend(0, &bytes[..cut]);
+                assert_eq!(crc.extend(sum, &bytes[cut..]), whole);
+            }
+        }
     }
 }
