@@ -335,6 +335,12 @@ impl Bundle {
         Digest(*hasher.finalize().as_bytes())
     }
 
+    /// The primary block and all other blocks.
+    #[must_use]
+    pub fn into_parts(self) -> (Primary, Vec<Block>) {
+        (self.primary, self.blocks)
+    }
+
     /// The primary block.
     #[must_use]
     pub const fn primary(&self) -> &Primary {

@@ -14,7 +14,11 @@ const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 const ARRAY: u8 = 4;
 const MAP: u8 = 5;
+const TAG: u8 = 6;
 const BREAK: u8 = 0xff;
+
+/// How deep an item of any type may nest.
+const ITEM_DEPTH_MAX: u8 = 16;
 
 /// What is wrong with a CBOR item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +44,9 @@ pub enum CborError {
     /// Bytes follow after the last item.
     #[error("bytes follow after the end")]
     Trailing,
+    /// Items nest deeper than this node follows.
+    #[error("items are nested too deeply")]
+    Depth,
 }
 
 /// Reads items one after the other from borrowed bytes.
@@ -165,6 +172,69 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         found
+    }
+
+    /// A number of either sign that fits 64 bits with it.
+    pub(crate) fn int(&mut self) -> Result<i64, CborError> {
+        let (argument, negative) = match self.head_of(NINT) {
+            Ok(argument) => (argument, true),
+            Err(CborError::Type) => (self.head_of(UINT)?, false),
+            Err(error) => return Err(error),
+        };
+        let value = argument.and_then(|value| i64::try_from(value).ok()).ok_or(CborError::Type)?;
+        // -1 - n is !n.
+        Ok(if negative { !value } else { value })
+    }
+
+    /// One item of any type, as its bytes.
+    pub(crate) fn item(&mut self) -> Result<&'a [u8], CborError> {
+        let start = self.at;
+        self.skip(ITEM_DEPTH_MAX)?;
+        Ok(self.since(start))
+    }
+
+    /// Each step takes at least one byte of the input, and `depth_left` bounds the recursion.
+    fn skip(&mut self, depth_left: u8) -> Result<(), CborError> {
+        let depth_left = depth_left.checked_sub(1).ok_or(CborError::Depth)?;
+        let first = self.bytes.get(self.at).copied().ok_or(CborError::Truncated)?;
+        match first >> 5 {
+            UINT | NINT => self.head()?.1.map(|_| ()).ok_or(CborError::Type),
+            major @ (BYTES | TEXT) => {
+                let string = self.string(major)?;
+                let valid = major == BYTES || core::str::from_utf8(&string).is_ok();
+                if valid { Ok(()) } else { Err(CborError::Utf8) }
+            }
+            major @ (ARRAY | MAP) => {
+                let mut elements = Elements { left: self.head_of(major)? };
+                while elements.more(self) {
+                    self.skip(depth_left)?;
+                    if major == MAP {
+                        self.skip(depth_left)?;
+                    }
+                }
+                Ok(())
+            }
+            TAG => {
+                self.head()?.1.ok_or(CborError::Type)?;
+                self.skip(depth_left)
+            }
+            _ => self.skip_simple(first & 0x1f),
+        }
+    }
+
+    /// Simple values and floats: the bytes after the head are no number that could be too long.
+    fn skip_simple(&mut self, info: u8) -> Result<(), CborError> {
+        let width = match info {
+            0..=23 => 0,
+            24..=27 => 1_u64 << (info - 24),
+            _ => return Err(CborError::Type),
+        };
+        let after = self.take(1 + width)?;
+        // Of the values with one byte more, those below 32 would have a shorter form.
+        if info == 24 && after.last().is_some_and(|value| *value < 32) {
+            return Err(CborError::NotShortest);
+        }
+        Ok(())
     }
 }
 
@@ -313,5 +383,63 @@ mod tests {
             assert_eq!(elements.finish(&mut reader), Ok(()));
             assert_eq!(reader.end(), Ok(()));
         }
+    }
+
+    #[test]
+    fn numbers_of_both_signs_are_read() {
+        for (bytes, value) in [
+            (&[0][..], 0),
+            (&[0x20], -1),
+            (&[0x38, 99], -100),
+            (&[0x1b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], i64::MAX),
+            (&[0x3b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], i64::MIN),
+        ] {
+            assert_eq!(Reader::new(bytes).int(), Ok(value));
+        }
+        for bytes in [&[0x1b, 0x80, 0, 0, 0, 0, 0, 0, 0][..], &[0x3b, 0x80, 0, 0, 0, 0, 0, 0, 0], &[0x40]] {
+            assert_eq!(Reader::new(bytes).int(), Err(CborError::Type));
+        }
+        assert_eq!(Reader::new(&[0x38, 1]).int(), Err(CborError::NotShortest));
+    }
+
+    #[test]
+    fn an_item_of_any_type_is_passed_as_a_whole() {
+        for item in [
+            &[0x17][..],
+            &[0x38, 99],
+            &[0x42, 1, 2],
+            &[0x5f, 0x41, 1, 0xff],
+            &[0x62, b'h', b'i'],
+            &[0x82, 1, 0x81, 2],
+            &[0x9f, 1, 0xff],
+            &[0xa1, 1, 0x82, 1, 2],
+            &[0xbf, 1, 2, 0xff],
+            &[0xc1, 0x1a, 0, 1, 0, 0],
+            &[0xf6],
+            &[0xf8, 32],
+            &[0xf9, 0, 0],
+            &[0xfb, 0, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            let bytes = [item, &[1]].concat();
+            let mut reader = Reader::new(&bytes);
+            assert_eq!(reader.item(), Ok(item));
+            assert_eq!(reader.uint(), Ok(1));
+            for cut in 0..item.len() {
+                assert_eq!(Reader::new(&item[..cut]).item(), Err(CborError::Truncated), "{item:?} {cut}");
+            }
+        }
+        for item in [&[0xff][..], &[0xf8, 31], &[0x61, 0xff], &[0xbf, 1, 0xff], &[0xdf], &[0x18, 1], &[0xfc]]
+        {
+            assert!(Reader::new(item).item().is_err(), "{item:?}");
+        }
+    }
+
+    #[test]
+    fn items_nest_as_deep_as_the_limit_and_no_deeper() {
+        let nested = |arrays: usize| [&vec![0x81; arrays][..], &[0]].concat();
+        let most = usize::from(ITEM_DEPTH_MAX) - 1;
+        assert!(Reader::new(&nested(most)).item().is_ok());
+        assert_eq!(Reader::new(&nested(most + 1)).item(), Err(CborError::Depth));
+        assert_eq!(Reader::new(&nested(100_000)).item(), Err(CborError::Depth));
     }
 }

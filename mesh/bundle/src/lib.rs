@@ -58,6 +58,7 @@
 extern crate alloc;
 
 pub mod block;
+pub mod bpsec;
 pub mod bundle;
 pub mod card;
 mod cbor;
@@ -68,6 +69,7 @@ pub mod eid;
 pub mod identity;
 mod padding;
 pub mod primary;
+pub mod raw;
 pub mod seal;
 mod security;
 
@@ -80,6 +82,7 @@ pub use digest::{Digest, DigestError};
 pub use eid::{DtnEid, EID_BYTES_MAX, Eid, EidError, IpnEid};
 pub use identity::{BadSignature, Identity, NodeId, NodeIdError, SealingKey, Signature, verify};
 pub use primary::{BundleFlags, CreationTimestamp, Fragment, Primary};
+pub use raw::RawBundle;
 pub use seal::{
     Draft, OpenError, Opened, PAYLOAD_BYTES_MAX, SealError, open, plain, seal, seal_unpadded, verify_source,
 };

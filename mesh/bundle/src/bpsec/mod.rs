@@ -1,0 +1,3 @@
+//! Bundle security: RFC 9172.
+
+pub mod asb;
