@@ -436,7 +436,7 @@ mod tests {
 
     #[test]
     fn items_nest_as_deep_as_the_limit_and_no_deeper() {
-        let nested = |arrays: usize| [&vec![0x81; arrays][..], &[0]].concat();
+        let nested = |arrays: usize| [[0x81].repeat(arrays), [0].to_vec()].concat();
         let most = usize::from(ITEM_DEPTH_MAX) - 1;
         assert!(Reader::new(&nested(most)).item().is_ok());
         assert_eq!(Reader::new(&nested(most + 1)).item(), Err(CborError::Depth));

@@ -62,7 +62,8 @@ impl RawBundle {
         self.blocks.iter().find(|block| block.number == number)
     }
 
-    pub(crate) fn block_mut(&mut self, number: u64) -> Option<&mut Block> {
+    /// The first block with a number, to be changed.
+    pub fn block_mut(&mut self, number: u64) -> Option<&mut Block> {
         self.blocks.iter_mut().find(|block| block.number == number)
     }
 
