@@ -7,6 +7,7 @@ use data_encoding::BASE32_NOPAD;
 
 use crate::cbor::{CborError, Reader, Write};
 use crate::identity::{Identity, NodeId, SealingKey, Signature, verify};
+use crate::prekey::{PREKEY_VALID_MAX_S, SealedTo};
 
 /// Longest display name, in bytes.
 pub const CARD_NAME_BYTES_MAX: usize = 64;
@@ -14,10 +15,18 @@ pub const CARD_NAME_BYTES_MAX: usize = 64;
 pub const CARD_ENTRIES_MAX: usize = 8;
 /// Longest address or service, in bytes.
 pub const CARD_ENTRY_BYTES_MAX: usize = 128;
+/// Most prekeys. A node announces its newest one; a few more leave room for other ways to do it.
+pub const CARD_PREKEYS_MAX: usize = 3;
 /// Largest signed card: more than a full one needs.
 pub const CARD_BYTES_MAX: usize = 4096;
 
-const VERSION: u64 = 1;
+/// Without prekeys a card is written as it was before there were any.
+const VERSION_PLAIN: u64 = 1;
+const VERSION: u64 = 2;
+/// Two clocks that differ by no more than this agree about the dates of prekeys.
+const CLOCKS_APART_S: u64 = 86_400;
+/// How long the newest prekey of a card is good that its own node has handed over.
+const HEARD_VALID_S: u64 = 7 * 86_400;
 /// Goes before the signed bytes, so that a card's signature fits nothing else that a node signs.
 const SIGNING_CONTEXT: &[u8] = b"cairn 2026-11 card";
 /// The characters of prefix and base32 are those of a QR code's dense alphanumeric mode.
@@ -32,12 +41,61 @@ pub struct Card {
     pub name: String,
     /// The key that bundles to it are sealed to.
     pub sealing_key: SealingKey,
+    /// Keys that it will forget, to be used instead as long as they are valid; the newest first.
+    pub prekeys: Vec<Prekey>,
     /// Where links can reach it, such as `iroh:192.0.2.7:4433`.
     pub addresses: Vec<String>,
     /// What it offers, such as `ledger`.
     pub services: Vec<String>,
     /// Grows with every change.
     pub counter: u64,
+}
+
+/// A key that its owner replaces and erases, as others see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prekey {
+    /// The public half.
+    pub key: SealingKey,
+    /// Until when others may seal to it, in seconds since 2020-01-01 UTC. 0 is for a node without a clock:
+    /// only who heard the card from the node itself can tell.
+    pub valid_until_s: u64,
+}
+
+/// What a sender knows of time when it chooses a key of a card.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SenderClock {
+    /// Seconds since 2020-01-01 UTC, if there is a clock to trust.
+    pub wall_s: Option<u64>,
+    /// How long ago, by a clock that cannot be set, the card's own node handed the card over.
+    pub heard_s: Option<u64>,
+}
+
+/// Which key of a card a bundle has to be sealed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealingTarget {
+    /// The key for [`seal()`](crate::seal()).
+    pub key: SealingKey,
+    /// What kind of key it is: for the sender to see.
+    pub kind: SealedTo,
+    /// Why it is the long-term key; `None` for a prekey.
+    pub fallback: Option<Fallback>,
+}
+
+/// Why a sender takes the long-term key, and the mail has no forward secrecy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fallback {
+    /// The card has none.
+    #[error("the card has no prekey")]
+    NoPrekey,
+    /// By the sender's clock all of them are too old.
+    #[error("the prekey on the card is too old")]
+    Expired,
+    /// By the sender's clock they are valid for longer than any prekey is: one of the two clocks is wrong.
+    #[error("the clocks of the two nodes do not agree")]
+    ClocksDisagree,
+    /// Nothing tells whether they are still valid.
+    #[error("without a clock nothing tells whether the prekey is still valid")]
+    NoClock,
 }
 
 /// A card whose signature was verified, with its exact bytes.
@@ -68,6 +126,9 @@ pub enum CardError {
     /// The name is empty, too long, or has characters that could deceive.
     #[error("a name has 1 to {CARD_NAME_BYTES_MAX} bytes and no control characters")]
     Name,
+    /// Too many prekeys, one of them twice, or the long-term key among them.
+    #[error("a card has at most {CARD_PREKEYS_MAX} prekeys, all different")]
+    Prekeys,
     /// Too many addresses or services, or one that is empty, too long or has control characters.
     #[error(
         "a card has at most {CARD_ENTRIES_MAX} addresses and services of 1 to {CARD_ENTRY_BYTES_MAX} bytes"
@@ -96,9 +157,44 @@ impl Card {
         Ok(SignedCard { card: self.clone(), bytes: envelope(&body, &signature) })
     }
 
+    /// Which key to seal to: the newest prekey that is valid, and the long-term key only if none is.
+    ///
+    /// A wrong clock must not lose mail. A prekey counts as valid by the wall clock only if its date lies in
+    /// the time that any node announces; whoever heard the card from the node itself needs no dates.
+    #[must_use]
+    pub fn sealing_target(&self, clock: &SenderClock) -> SealingTarget {
+        let heard = clock.heard_s.is_some_and(|age_s| age_s <= HEARD_VALID_S);
+        let by_wall = |prekey: &&Prekey| {
+            let ahead_s = clock.wall_s.and_then(|now| prekey.valid_until_s.checked_sub(now));
+            prekey.valid_until_s > 0
+                && ahead_s.is_some_and(|ahead_s| ahead_s <= PREKEY_VALID_MAX_S + CLOCKS_APART_S)
+        };
+        let newest = self.prekeys.first();
+        match newest.filter(|_| heard).or_else(|| self.prekeys.iter().find(by_wall)) {
+            Some(prekey) => SealingTarget { key: prekey.key, kind: SealedTo::Prekey, fallback: None },
+            None => {
+                let fallback = match (newest, clock.wall_s) {
+                    (None, _) => Fallback::NoPrekey,
+                    (Some(_), None) => Fallback::NoClock,
+                    (Some(prekey), Some(_)) if prekey.valid_until_s == 0 => Fallback::NoClock,
+                    (Some(prekey), Some(now)) if prekey.valid_until_s < now => Fallback::Expired,
+                    (Some(_), Some(_)) => Fallback::ClocksDisagree,
+                };
+                SealingTarget { key: self.sealing_key, kind: SealedTo::LongTerm, fallback: Some(fallback) }
+            }
+        }
+    }
+
     fn check(&self) -> Result<(), CardError> {
         if !is_plain(&self.name, CARD_NAME_BYTES_MAX) {
             return Err(CardError::Name);
+        }
+        let mut keys: Vec<&SealingKey> = self.prekeys.iter().map(|prekey| &prekey.key).collect();
+        keys.push(&self.sealing_key);
+        keys.sort_unstable();
+        keys.dedup();
+        if self.prekeys.len() > CARD_PREKEYS_MAX || keys.len() <= self.prekeys.len() {
+            return Err(CardError::Prekeys);
         }
         for entries in [&self.addresses, &self.services] {
             let plain = entries.iter().all(|entry| is_plain(entry, CARD_ENTRY_BYTES_MAX));
@@ -111,11 +207,20 @@ impl Card {
 
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.put_array(7);
-        out.put_uint(VERSION);
+        let plain = self.prekeys.is_empty();
+        out.put_array(if plain { 7 } else { 8 });
+        out.put_uint(if plain { VERSION_PLAIN } else { VERSION });
         out.put_bytes(self.node.as_bytes());
         out.put_text(&self.name);
         out.put_bytes(&self.sealing_key.0);
+        if !plain {
+            out.put_array(u64::try_from(self.prekeys.len()).unwrap_or(u64::MAX));
+        }
+        for prekey in &self.prekeys {
+            out.put_array(2);
+            out.put_bytes(&prekey.key.0);
+            out.put_uint(prekey.valid_until_s);
+        }
         for entries in [&self.addresses, &self.services] {
             // A card that was not checked yet may have more; the count is still its own.
             out.put_array(u64::try_from(entries.len()).unwrap_or(u64::MAX));
@@ -130,7 +235,7 @@ impl Card {
         let mut elements = reader.array()?;
         elements.next(&mut reader)?;
         let version = reader.uint()?;
-        if version != VERSION {
+        if ![VERSION_PLAIN, VERSION].contains(&version) {
             return Err(CardError::Version(version));
         }
         elements.next(&mut reader)?;
@@ -139,6 +244,12 @@ impl Card {
         let name = reader.text()?.into_owned();
         elements.next(&mut reader)?;
         let sealing_key = SealingKey(key(&mut reader)?);
+        let prekeys = if version == VERSION_PLAIN {
+            Vec::new()
+        } else {
+            elements.next(&mut reader)?;
+            prekeys(&mut reader)?
+        };
         elements.next(&mut reader)?;
         let addresses = entries(&mut reader)?;
         elements.next(&mut reader)?;
@@ -147,7 +258,7 @@ impl Card {
         let counter = reader.uint()?;
         elements.finish(&mut reader)?;
         reader.end()?;
-        let card = Self { node, name, sealing_key, addresses, services, counter };
+        let card = Self { node, name, sealing_key, prekeys, addresses, services, counter };
         card.check()?;
         Ok(card)
     }
@@ -229,6 +340,24 @@ fn envelope(body: &[u8], signature: &Signature) -> Vec<u8> {
 
 fn key(reader: &mut Reader<'_>) -> Result<[u8; 32], CborError> {
     <[u8; 32]>::try_from(reader.bytes_definite()?).map_err(|_| CborError::Count)
+}
+
+fn prekeys(reader: &mut Reader<'_>) -> Result<Vec<Prekey>, CardError> {
+    let mut elements = reader.array()?;
+    let mut prekeys = Vec::new();
+    while elements.more(reader) {
+        if prekeys.len() == CARD_PREKEYS_MAX {
+            return Err(CardError::Prekeys);
+        }
+        let mut pair = reader.array()?;
+        pair.next(reader)?;
+        let key = SealingKey(key(reader)?);
+        pair.next(reader)?;
+        let valid_until_s = reader.uint()?;
+        pair.finish(reader)?;
+        prekeys.push(Prekey { key, valid_until_s });
+    }
+    Ok(prekeys)
 }
 
 fn entries(reader: &mut Reader<'_>) -> Result<Vec<String>, CardError> {

@@ -68,6 +68,7 @@ pub mod digest;
 pub mod eid;
 pub mod identity;
 mod padding;
+pub mod prekey;
 pub mod primary;
 pub mod raw;
 pub mod seal;
@@ -75,12 +76,13 @@ mod security;
 
 pub use block::{Block, BlockFlags, BlockKind, HopCount};
 pub use bundle::{Bundle, BundleId, DecodeError, HopLimitExceeded, Limits};
-pub use card::{Card, CardError, SignedCard};
+pub use card::{Card, CardError, Fallback, Prekey, SealingTarget, SenderClock, SignedCard};
 pub use cbor::CborError;
 pub use crc::CrcType;
 pub use digest::{Digest, DigestError};
 pub use eid::{DtnEid, EID_BYTES_MAX, Eid, EidError, IpnEid};
 pub use identity::{BadSignature, Identity, NodeId, NodeIdError, SealingKey, Signature, verify};
+pub use prekey::{PrekeyTimes, Prekeys, PrekeysError, SealedTo};
 pub use primary::{BundleFlags, CreationTimestamp, Fragment, Primary};
 pub use raw::RawBundle;
 pub use seal::{

@@ -73,6 +73,7 @@ impl Person {
             node: self.id(),
             name: self.name.to_owned(),
             sealing_key: self.identity.sealing_key(),
+            prekeys: Vec::new(),
             addresses: Vec::new(),
             services: Vec::new(),
             counter: 1,

@@ -291,6 +291,7 @@ fn card_of(
         node: identity.node_id(),
         name: name.to_owned(),
         sealing_key: identity.sealing_key(),
+        prekeys: Vec::new(),
         addresses: addresses.iter().take(CARD_ADDRESSES_MAX).cloned().collect(),
         services: vec![super::wire::SERVICE_INBOX.to_owned(), super::wire::SERVICE_LEDGER.to_owned()],
         counter,
