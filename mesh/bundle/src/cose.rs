@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 
 use crate::block::{Block, PAYLOAD_NUMBER};
 use crate::cbor::{CborError, Reader, Write};
+use crate::digest::Digest;
 use crate::eid::Eid;
-use crate::identity::{SealingKey, Signature};
+use crate::identity::{NodeId, SealingKey, Signature};
 
 /// Block number of the integrity block.
 pub(crate) const BIB_NUMBER: u64 = 2;
@@ -41,22 +42,34 @@ const PROTECTED_CHACHA: [u8; 4] = [0xa1, 0x01, 0x18, 0x18];
 const PROTECTED_ECDH: [u8; 4] = [0xa1, 0x01, 0x38, 0x19];
 const ALGORITHM_CHACHA: u64 = 24;
 const KEY_BITS: u64 = 256;
-/// `{1: 3, 3: 3, -2: 1}`: payload and confidentiality block whole, and this block's metadata.
-/// The primary block is what is signed.
-const SCOPE_SIGNED: [u8; 7] = [0xa3, 0x01, 0x03, 0x03, 0x03, 0x21, 0x01];
+/// Header label -65537, the first of those that RFC 9052 leaves to private use: the BLAKE3 digest of
+/// the payload block's data as it travels.
+const LABEL_PAYLOAD_DIGEST: u64 = 65_536;
+/// Where the digest stands after the head of an integrity block's data.
+const DIGEST_AT: usize = 13;
+/// `{1: 1, 3: 3, -2: 1}`: the payload's metadata, the confidentiality block whole, and this block's
+/// metadata. The primary block is what is signed.
+const SCOPE_SIGNED_AND_SEALED: &[u8] = &[0xa3, 0x01, 0x01, 0x03, 0x03, 0x21, 0x01];
+/// `{1: 1, -2: 1}`: the same without a confidentiality block.
+const SCOPE_SIGNED: &[u8] = &[0xa2, 0x01, 0x01, 0x21, 0x01];
 /// `{0: 1, -1: 1, -2: 1}`: the primary block, and the metadata of payload and this block.
 const SCOPE_SEALED: [u8; 7] = [0xa3, 0x00, 0x01, 0x20, 0x01, 0x21, 0x01];
 
-/// What the abstract security blocks of the profile begin with; both have one target.
-fn put_asb_head(out: &mut Vec<u8>, target: u64, source: &Eid) {
+/// What the abstract security blocks of the profile begin with; both have one target and two
+/// parameters.
+fn put_asb_head(out: &mut Vec<u8>, target: u64, source: &Source) {
     out.put_array(1);
     out.put_uint(target);
     out.put_uint(CONTEXT_COSE);
     out.put_uint(PARAMETERS_PRESENT);
-    source.write(out);
+    out.raw(&source.0);
 }
 
-fn put_scope_parameter(out: &mut Vec<u8>, scope: &[u8]) {
+fn put_parameters(out: &mut Vec<u8>, headers: &[u8], scope: &[u8]) {
+    out.put_array(2);
+    out.put_array(2);
+    out.put_uint(PARAMETER_ADDITIONAL_PROTECTED);
+    out.put_bytes(headers);
     out.put_array(2);
     out.put_uint(PARAMETER_AAD_SCOPE);
     out.raw(scope);
@@ -71,46 +84,84 @@ fn put_result(out: &mut Vec<u8>, id: u64, message: &[u8]) {
     out.put_bytes(message);
 }
 
+/// The encoded endpoint id of a node as security source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source(Vec<u8>);
+
+impl Source {
+    /// The node itself: its endpoint without a service.
+    pub(crate) fn new(node: &NodeId) -> Self {
+        Self(Eid::node(node, "").expect("52 letters and digits are a valid authority").encode())
+    }
+}
+
+const fn integrity_scope(bcb: Option<&Block>) -> &'static [u8] {
+    if bcb.is_some() { SCOPE_SIGNED_AND_SEALED } else { SCOPE_SIGNED }
+}
+
+/// The additional protected headers of an integrity block: `{-65537: digest}`.
+fn digest_headers(digest: &Digest) -> Vec<u8> {
+    let mut out = Vec::with_capacity(40);
+    out.put_map(1);
+    out.put_nint(LABEL_PAYLOAD_DIGEST);
+    out.put_bytes(digest.as_bytes());
+    out
+}
+
 /// The integrity block's data: one COSE_Sign1 over the primary block.
-pub(crate) fn integrity_asb(source: &Eid, signature: &Signature) -> Vec<u8> {
-    let mut message = Vec::new();
+pub(crate) fn integrity_asb(
+    source: &Source,
+    digest: &Digest,
+    bcb: Option<&Block>,
+    signature: &Signature,
+) -> Vec<u8> {
+    let mut message = Vec::with_capacity(80);
     message.put_array(4);
     message.put_bytes(&PROTECTED_EDDSA);
     message.put_map(0);
     message.put_null();
     message.put_bytes(signature);
 
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(256);
     put_asb_head(&mut out, 0, source);
-    out.put_array(1);
-    put_scope_parameter(&mut out, &SCOPE_SIGNED);
+    put_parameters(&mut out, &digest_headers(digest), integrity_scope(bcb));
     put_result(&mut out, RESULT_SIGN1, &message);
     out
 }
 
-/// The signature in an integrity block's data, if the rest is exactly the profile's.
-pub(crate) fn read_integrity_asb(source: &Eid, data: &[u8]) -> Option<Signature> {
+/// The payload's digest and the signature in an integrity block's data, if the rest is exactly
+/// the profile's.
+pub(crate) fn read_integrity_asb(
+    source: &Source,
+    bcb: Option<&Block>,
+    data: &[u8],
+) -> Option<(Digest, Signature)> {
+    let mut head = Vec::new();
+    put_asb_head(&mut head, 0, source);
+    let digest = Digest(*data.get(head.len() + DIGEST_AT..)?.first_chunk::<32>()?);
     let signature = *data.last_chunk::<64>()?;
-    (integrity_asb(source, &signature) == data).then_some(signature)
+    (integrity_asb(source, &digest, bcb, &signature) == data).then_some((digest, signature))
 }
 
-/// The bytes that are signed: `Sig_structure` of RFC 9052. Both blocks are as they travel.
+/// The bytes that are signed: `Sig_structure` of RFC 9052. The digest stands for the payload's data.
 pub(crate) fn to_be_signed(
-    source: &Eid,
+    source: &Source,
     primary: &[u8],
+    digest: &Digest,
     bib: &Block,
-    bcb: &Block,
+    bcb: Option<&Block>,
     payload: &Block,
 ) -> Vec<u8> {
-    let mut aad = Vec::with_capacity(payload.data.len() + bcb.data.len() + 256);
-    source.write(&mut aad);
-    aad.raw(&SCOPE_SIGNED);
-    for covered in [payload, bcb] {
-        covered.write_metadata(&mut aad);
-        aad.put_bytes(&covered.data);
+    let mut aad = Vec::with_capacity(512);
+    aad.raw(&source.0);
+    aad.raw(integrity_scope(bcb));
+    payload.write_metadata(&mut aad);
+    if let Some(bcb) = bcb {
+        bcb.write_metadata(&mut aad);
+        aad.put_bytes(&bcb.data);
     }
     bib.write_metadata(&mut aad);
-    aad.put_bytes(&[]);
+    aad.put_bytes(&digest_headers(digest));
 
     let mut out = Vec::with_capacity(aad.len() + primary.len() + 64);
     out.put_array(4);
@@ -156,7 +207,7 @@ impl Recipient {
 }
 
 /// The confidentiality block's data: one COSE_Encrypt for the payload.
-pub(crate) fn confidentiality_asb(source: &Eid, recipient: &Recipient) -> Vec<u8> {
+pub(crate) fn confidentiality_asb(source: &Source, recipient: &Recipient) -> Vec<u8> {
     let mut message = Vec::new();
     message.put_array(4);
     message.put_bytes(&PROTECTED_CHACHA);
@@ -172,17 +223,13 @@ pub(crate) fn confidentiality_asb(source: &Eid, recipient: &Recipient) -> Vec<u8
 
     let mut out = Vec::new();
     put_asb_head(&mut out, PAYLOAD_NUMBER, source);
-    out.put_array(2);
-    out.put_array(2);
-    out.put_uint(PARAMETER_ADDITIONAL_PROTECTED);
-    out.put_bytes(&recipient.encode());
-    put_scope_parameter(&mut out, &SCOPE_SEALED);
+    put_parameters(&mut out, &recipient.encode(), &SCOPE_SEALED);
     put_result(&mut out, RESULT_ENCRYPT, &message);
     out
 }
 
 /// The recipient in a confidentiality block's data, if the rest is exactly the profile's.
-pub(crate) fn read_confidentiality_asb(source: &Eid, data: &[u8]) -> Option<Recipient> {
+pub(crate) fn read_confidentiality_asb(source: &Source, data: &[u8]) -> Option<Recipient> {
     let recipient = find_recipient(data).ok()??;
     (confidentiality_asb(source, &recipient) == data).then_some(recipient)
 }
@@ -208,14 +255,14 @@ fn find_recipient(data: &[u8]) -> Result<Option<Recipient>, CborError> {
 
 /// The data that is authenticated with an encrypted block: `Enc_structure` of RFC 9052.
 pub(crate) fn encryption_aad(
-    source: &Eid,
+    source: &Source,
     primary: &[u8],
     bcb: &Block,
     payload: &Block,
     recipient: &Recipient,
 ) -> Vec<u8> {
     let mut aad = Vec::new();
-    source.write(&mut aad);
+    aad.raw(&source.0);
     aad.raw(&SCOPE_SEALED);
     aad.raw(primary);
     payload.write_metadata(&mut aad);
@@ -231,10 +278,10 @@ pub(crate) fn encryption_aad(
 }
 
 /// The key for the payload: HKDF-512 with `COSE_KDF_Context` of RFC 9053.
-pub(crate) fn content_key(shared: &[u8; 32], source: &Eid, recipient: &Recipient) -> Zeroizing<[u8; 32]> {
+pub(crate) fn content_key(shared: &[u8; 32], source: &Source, recipient: &Recipient) -> Zeroizing<[u8; 32]> {
     let mut other = Vec::new();
     other.put_text("BPSec");
-    source.write(&mut other);
+    other.raw(&source.0);
     other.put_bytes(&recipient.encode());
 
     let mut context = Vec::new();

@@ -7,7 +7,7 @@ use core::str::FromStr;
 use data_encoding::{Encoding, Specification};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// A detached Ed25519 signature: 64 bytes.
 pub type Signature = [u8; 64];
@@ -103,12 +103,12 @@ pub struct SealingKey(pub [u8; 32]);
 
 /// The secret half of a node: an Ed25519 seed, and the X25519 secret derived from it.
 ///
+/// Keeps the public keys beside the secrets, because deriving one costs as much as a signature.
 /// Erased from memory when dropped; never printed.
-#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Identity {
-    seed: [u8; 32],
-    sealing: [u8; 32],
-    #[zeroize(skip)]
+    signing: SigningKey,
+    sealing: StaticSecret,
+    sealing_key: SealingKey,
     node_id: NodeId,
 }
 
@@ -116,15 +116,18 @@ impl Identity {
     /// The identity that belongs to a 32-byte seed.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let node_id = NodeId(SigningKey::from_bytes(seed).verifying_key().to_bytes());
-        let sealing = blake3::derive_key("cairn 2026-11 X25519 long-term sealing key", seed);
-        Self { seed: *seed, sealing, node_id }
+        let signing = SigningKey::from_bytes(seed);
+        let secret = Zeroizing::new(blake3::derive_key("cairn 2026-11 X25519 long-term sealing key", seed));
+        let sealing = StaticSecret::from(*secret);
+        let sealing_key = SealingKey(PublicKey::from(&sealing).to_bytes());
+        let node_id = NodeId(signing.verifying_key().to_bytes());
+        Self { signing, sealing, sealing_key, node_id }
     }
 
     /// The seed, to be written to the identity file and nowhere else.
     #[must_use]
-    pub const fn seed(&self) -> &[u8; 32] {
-        &self.seed
+    pub fn seed(&self) -> &[u8; 32] {
+        self.signing.as_bytes()
     }
 
     /// The node id of this identity.
@@ -135,20 +138,23 @@ impl Identity {
 
     /// The public key that others seal to.
     #[must_use]
-    pub fn sealing_key(&self) -> SealingKey {
-        SealingKey(PublicKey::from(&self.sealing_secret()).to_bytes())
+    pub const fn sealing_key(&self) -> SealingKey {
+        self.sealing_key
     }
 
     /// Signs a message with Ed25519 (RFC 8032).
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Signature {
-        SigningKey::from_bytes(&self.seed).sign(message).to_bytes()
+        self.signing.sign(message).to_bytes()
     }
 
-    pub(crate) fn sealing_secret(&self) -> StaticSecret {
-        StaticSecret::from(self.sealing)
+    pub(crate) const fn sealing_secret(&self) -> &StaticSecret {
+        &self.sealing
     }
 }
+
+/// Both secrets erase themselves.
+impl ZeroizeOnDrop for Identity {}
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,8 @@
 //!     age_ms: Some(0),
 //!     lifetime_ms: 7 * 86_400_000,
 //!     hop_limit: 16,
+//!     may_fragment: false,
+//!     admin_record: false,
 //!     payload: b"Bridge is out, take the ridge.",
 //! };
 //! // Bob's sealing key comes from his card.
@@ -45,7 +47,8 @@
 //! # What it does not do
 //! - It remembers nothing: a bundle opens as often as it is presented. Whoever delivers it keeps
 //!   [`Opened::id`] and refuses the second one.
-//! - It puts no fragments together, makes none, and its own bundles forbid it. A fragment is read
+//! - It puts no fragments together, makes none, and its own bundles forbid it
+//!   unless [`Draft::may_fragment`] is set. A fragment is read
 //!   and carried; [`BundleId`] tells it from its siblings.
 //! - It knows the security contexts of RFC 9173 by their targets only: such bundles are carried, not
 //!   verified and not opened.
@@ -57,6 +60,7 @@
 
 extern crate alloc;
 
+mod agreement;
 pub mod block;
 pub mod bpsec;
 pub mod bundle;
@@ -86,5 +90,6 @@ pub use prekey::{PrekeyTimes, Prekeys, PrekeysError, SealedTo};
 pub use primary::{BundleFlags, CreationTimestamp, Fragment, Primary};
 pub use raw::RawBundle;
 pub use seal::{
-    Draft, OpenError, Opened, PAYLOAD_BYTES_MAX, SealError, open, plain, seal, seal_unpadded, verify_source,
+    Draft, OpenError, Opened, PAYLOAD_BYTES_MAX, SealError, SignedContent, Verified, open, plain,
+    read_signed, seal, seal_unpadded, sign, verify_source,
 };

@@ -24,10 +24,12 @@ pub(crate) const fn bucket(bytes: usize) -> usize {
 }
 
 /// The payload, the mark, and zeros up to the bucket if `buckets` is set.
-pub(crate) fn pad(payload: &[u8], buckets: bool) -> Zeroizing<Vec<u8>> {
+///
+/// There is room for `tail_bytes` more, so that nothing is left behind in memory by growing.
+pub(crate) fn pad(payload: &[u8], buckets: bool, tail_bytes: usize) -> Zeroizing<Vec<u8>> {
     let marked = payload.len() + 1;
     let padded = if buckets { bucket(marked) } else { marked };
-    let mut out = Zeroizing::new(Vec::with_capacity(padded));
+    let mut out = Zeroizing::new(Vec::with_capacity(padded + tail_bytes));
     out.extend_from_slice(payload);
     out.push(MARK);
     out.resize(padded, 0);
@@ -49,7 +51,8 @@ mod tests {
         for bytes in (0..5000).chain([65_535, 65_536, 1 << 20, (1 << 20) + 1]) {
             let payload = alloc::vec![MARK; bytes];
             for buckets in [false, true] {
-                let padded = pad(&payload, buckets);
+                let padded = pad(&payload, buckets, 16);
+                assert!(padded.capacity() >= padded.len() + 16);
                 assert_eq!(unpadded_len(&padded), Some(bytes));
                 if buckets {
                     assert!(padded.len() >= BUCKET_BYTES_MIN);

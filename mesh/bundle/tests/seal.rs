@@ -3,15 +3,19 @@
 mod common;
 
 use cairn_bundle::{
-    Block, BlockFlags, BlockKind, Bundle, BundleFlags, CrcType, CreationTimestamp, DecodeError, Eid,
-    EidError, Fragment, Identity, Limits, OpenError, PAYLOAD_BYTES_MAX, SealError, SealingKey, open, plain,
-    seal, seal_unpadded, verify_source,
+    Block, BlockFlags, BlockKind, Bundle, BundleFlags, CrcType, CreationTimestamp, DecodeError, Digest,
+    Draft, Eid, EidError, Fragment, Identity, Limits, OpenError, PAYLOAD_BYTES_MAX, SealError, SealingKey,
+    open, plain, read_signed, seal, seal_unpadded, sign, verify_source,
 };
 use common::{Seeded, draft, from_hex, recipient, sender, to_hex};
 use proptest::prelude::*;
 
 fn sealed(payload: &[u8]) -> Bundle {
     seal(&draft(payload), &sender(), &recipient().sealing_key(), &mut Seeded(1)).expect("a valid draft")
+}
+
+fn signed(payload: &[u8]) -> Bundle {
+    sign(&draft(payload), &sender()).expect("a valid draft")
 }
 
 fn decode_and_open(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -142,10 +146,13 @@ fn everybody_can_check_who_sent_it_and_nobody_what() {
     let bundle = sealed(b"stones");
     let carrier = Eid::ipn(0, 7, 0);
     let carried = bundle.forwarded_by(&carrier, 60_000).unwrap();
-    assert_eq!(verify_source(&carried), Ok(sender().node_id()));
+    let verified = verify_source(&carried).unwrap();
+    assert_eq!((verified.source(), verified.is_sealed()), (sender().node_id(), true));
+    assert_eq!(verified.open(&recipient()), open(&carried, &recipient()));
+    assert_eq!(verified.open(&sender()), Err(OpenError::NotForMe));
     let damaged = altered(&carried, |blocks| block_mut(blocks, BlockKind::Payload).data[0] ^= 1);
     assert_eq!(verify_source(&damaged), Err(OpenError::Signature));
-    assert_eq!(verify_source(&plain(&draft(b"x"), &sender()).unwrap()), Err(OpenError::Unsealed));
+    assert_eq!(verify_source(&plain(&draft(b"x"), &sender()).unwrap()), Err(OpenError::Unsigned));
     let mut foreign = draft(b"x");
     foreign.destination = Eid::None;
     let foreign = Bundle::new(
@@ -200,6 +207,165 @@ fn security_blocks_outside_of_the_profile_are_refused() {
     assert_eq!(open(&second, &me), Err(OpenError::Profile));
 }
 
+/// The same bundle with a piece of its integrity block's data replaced.
+fn with_integrity(bundle: &Bundle, from: &[u8], to: &[u8]) -> Bundle {
+    altered(bundle, |blocks| {
+        let block = block_mut(blocks, BlockKind::Integrity);
+        let at = block.data.windows(from.len()).position(|window| window == from).expect("a part of it");
+        block.data.splice(at..at + from.len(), to.iter().copied());
+    })
+}
+
+/// Label and head of the payload's digest, as they stand in an integrity block.
+const DIGEST_LABEL: [u8; 7] = [0x3a, 0, 1, 0, 0, 0x58, 0x20];
+
+fn digest_header(digest: &Digest) -> Vec<u8> {
+    [&DIGEST_LABEL[..], digest.as_bytes()].concat()
+}
+
+#[test]
+fn the_signature_names_the_digest_of_the_payload_as_it_travels() {
+    for bundle in [sealed(b"stones"), signed(b"stones")] {
+        let block = bundle.blocks().iter().find(|block| block.kind == BlockKind::Integrity).unwrap();
+        let header = digest_header(&Digest::of(bundle.payload()));
+        assert!(block.data.windows(header.len()).any(|window| window == header));
+    }
+}
+
+#[test]
+fn a_swapped_payload_is_refused_with_its_own_digest_and_without() {
+    for (bundle, other) in [(sealed(b"stones"), sealed(b"rubble")), (signed(b"stones"), signed(b"rubble"))] {
+        let swapped = altered(&bundle, |blocks| {
+            block_mut(blocks, BlockKind::Payload).data = other.payload().to_vec();
+        });
+        assert_eq!(verify_source(&swapped), Err(OpenError::Signature));
+        let [old, new] = [&bundle, &other].map(|bundle| digest_header(&Digest::of(bundle.payload())));
+        let named = with_integrity(&swapped, &old, &new);
+        assert_eq!(verify_source(&named), Err(OpenError::Signature));
+        assert_eq!(verify_source(&with_integrity(&bundle, &old, &new)), Err(OpenError::Signature));
+    }
+}
+
+#[test]
+fn a_digest_in_another_form_is_refused() {
+    for bundle in [sealed(b"stones"), signed(b"stones")] {
+        let header = digest_header(&Digest::of(bundle.payload()));
+        let map = [&[0x58, 40, 0xa1][..], &header].concat();
+        let refused = |to: &[u8]| {
+            assert_eq!(verify_source(&with_integrity(&bundle, &map, to)), Err(OpenError::Profile));
+        };
+        // Another label, another length, another type, no digest, an empty map, another header beside it.
+        refused(&[&[0x58, 40, 0xa1, 0x3a, 0, 1, 0, 1], &header[5..]].concat());
+        refused(&[&[0x58, 39, 0xa1, 0x3a, 0, 1, 0, 0, 0x58, 31], &header[7..38]].concat());
+        refused(&[&[0x58, 41, 0xa1, 0x3a, 0, 1, 0, 0, 0x58, 33], &header[7..], &[0]].concat());
+        refused(&[&[0x58, 40, 0xa1, 0x3a, 0, 1, 0, 0, 0x78, 0x20], &header[7..]].concat());
+        refused(&[0x40]);
+        refused(&[0x41, 0xa0]);
+        refused(&[&[0x58, 42, 0xa2, 0x04, 0x40][..], &header].concat());
+        refused(&[&[0x58, 42, 0xa2][..], &header, &[0x04, 0x40]].concat());
+        // The whole parameter left out, or given twice.
+        let parameters = [&[0x82, 0x82, 0x03][..], &map].concat();
+        let scope = |to: &[u8]| {
+            assert_eq!(verify_source(&with_integrity(&bundle, &parameters, to)), Err(OpenError::Profile));
+        };
+        scope(&[0x81]);
+        scope(&[&[0x83][..], &parameters[1..], &parameters[1..]].concat());
+        scope(&[&[0x83][..], &parameters[1..], &[0x82, 0x04, 0x40]].concat());
+    }
+}
+
+#[test]
+fn another_scope_is_another_signature() {
+    let [with_bcb, without] = [&[0xa3, 1, 1, 3, 3, 0x21, 1][..], &[0xa2, 1, 1, 0x21, 1]];
+    let (sealed, signed) = (sealed(b"stones"), signed(b"stones"));
+    assert_eq!(verify_source(&with_integrity(&sealed, with_bcb, without)), Err(OpenError::Profile));
+    assert_eq!(verify_source(&with_integrity(&signed, without, with_bcb)), Err(OpenError::Profile));
+
+    // Without its envelope, what was sealed does not pass for something that was only signed.
+    let naked = altered(&sealed, |blocks| blocks.retain(|block| block.kind != BlockKind::Confidentiality));
+    assert_eq!(verify_source(&naked), Err(OpenError::Profile));
+    let renamed = with_integrity(&naked, with_bcb, without);
+    assert_eq!(verify_source(&renamed), Err(OpenError::Signature));
+    assert_eq!(read_signed(&renamed), Err(OpenError::Signature));
+
+    // And an envelope around something signed does not make it sealed.
+    let envelope = sealed.blocks().iter().find(|block| block.kind == BlockKind::Confidentiality).unwrap();
+    let wrapped = altered(&signed, |blocks| blocks.insert(1, envelope.clone()));
+    assert_eq!(open(&wrapped, &recipient()), Err(OpenError::Profile));
+    let renamed = with_integrity(&wrapped, without, with_bcb);
+    assert_eq!(open(&renamed, &recipient()), Err(OpenError::Signature));
+}
+
+#[test]
+fn what_is_only_signed_is_read_by_everybody_and_opened_by_nobody() {
+    let bundle = signed(b"stones");
+    assert!(!bundle.is_sealed());
+    let carried = bundle.forwarded_by(&Eid::ipn(0, 7, 0), 60_000).unwrap();
+    let carried = Bundle::decode(&carried.encode(), &Limits::default()).unwrap();
+    let verified = verify_source(&carried).unwrap();
+    assert_eq!((verified.source(), verified.is_sealed()), (sender().node_id(), false));
+    let content = read_signed(&carried).unwrap();
+    assert_eq!(Ok(&content), verified.read_signed().as_ref());
+    assert_eq!(content.source, sender().node_id());
+    assert_eq!(content.source_service, "chat");
+    assert_eq!(content.destination, &draft(b"").destination);
+    assert_eq!(content.payload, b"stones");
+    assert_eq!(content.id, bundle.id());
+    assert_eq!(open(&carried, &recipient()), Err(OpenError::Unsealed));
+    assert_eq!(verified.open(&recipient()), Err(OpenError::Unsealed));
+
+    let sealed = sealed(b"stones");
+    assert_eq!(read_signed(&sealed), Err(OpenError::Sealed));
+    assert_eq!(read_signed(&plain(&draft(b"x"), &sender()).unwrap()), Err(OpenError::Unsigned));
+}
+
+#[test]
+fn no_flipped_bit_of_a_signed_bundle_gets_through() {
+    let bytes = signed(b"stones").forwarded_by(&Eid::ipn(0, 7, 0), 5).unwrap().encode();
+    let read = |bytes: &[u8]| {
+        let bundle = Bundle::decode(bytes, &Limits::default()).ok()?;
+        read_signed(&bundle).ok().map(|content| content.payload.to_vec())
+    };
+    assert_eq!(read(&bytes).unwrap(), b"stones");
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            assert_eq!(read(&flipped), None, "byte {at}, bit {bit}");
+        }
+        assert_eq!(read(&bytes[..at]), None, "cut at {at}");
+    }
+}
+
+#[test]
+fn a_group_can_be_told_something_that_it_can_check() {
+    let mut alert = draft(b"The river rises.");
+    alert.destination = Eid::dtn("valley", "~all").unwrap();
+    let bundle = sign(&alert, &sender()).unwrap();
+    let content = read_signed(&bundle).unwrap();
+    assert_eq!((content.destination, content.payload), (&alert.destination, alert.payload));
+    let mut wrong = draft(b"");
+    wrong.hop_limit = 0;
+    assert_eq!(sign(&wrong, &sender()), Err(SealError::Bundle(DecodeError::HopLimit(0))));
+    let large = vec![0; PAYLOAD_BYTES_MAX + 1];
+    assert_eq!(sign(&draft(&large), &sender()), Err(SealError::TooLarge { bytes: PAYLOAD_BYTES_MAX + 1 }));
+    assert_eq!(read_signed(&signed(b"")).unwrap().payload, b"");
+}
+
+#[test]
+fn a_bundle_may_be_cut_or_report_only_if_its_draft_says_so() {
+    let flags = |may_fragment, admin_record| {
+        let draft = Draft { may_fragment, admin_record, ..draft(b"stones") };
+        let bundle = sign(&draft, &sender()).unwrap();
+        assert_eq!(plain(&draft, &sender()).unwrap().primary(), bundle.primary());
+        bundle.primary().flags
+    };
+    assert_eq!(flags(false, false), BundleFlags::NO_FRAGMENT);
+    assert_eq!(flags(true, false), BundleFlags(0));
+    assert_eq!(flags(true, true), BundleFlags::ADMIN_RECORD);
+    assert!(flags(false, true).contains(BundleFlags::NO_FRAGMENT));
+}
+
 #[test]
 fn a_bad_recipient_key_is_refused() {
     for key in [[0; 32], [0xff; 32]] {
@@ -250,10 +416,13 @@ fn the_size_shows_the_bucket_and_not_the_payload() {
     assert_eq!(bytes(b"stones") - bytes(b""), 6);
     // Everything but the payload; docs/design/bundle.md gives this figure.
     assert_eq!(bytes(b""), OVERHEAD_BYTES);
+    assert_eq!(signed(b"").encode().len(), SIGNED_OVERHEAD_BYTES);
 }
 
 /// Bytes that a signed and sealed bundle with age and hop count adds to its payload.
-const OVERHEAD_BYTES: usize = 537;
+const OVERHEAD_BYTES: usize = 581;
+/// Bytes that the same bundle adds to its payload when it is signed and not sealed.
+const SIGNED_OVERHEAD_BYTES: usize = 388;
 
 #[test]
 fn a_repeated_random_number_does_not_repeat_a_key() {
@@ -272,6 +441,8 @@ fn the_bytes_of_the_profile_do_not_change_by_accident() {
     let vector = include_str!("vectors/sealed.hex");
     assert_eq!(to_hex(&sealed(b"stones").encode()), to_hex(&from_hex(vector)));
     assert_eq!(decode_and_open(&from_hex(vector)).unwrap(), b"stones");
+    let vector = include_str!("vectors/signed.hex");
+    assert_eq!(to_hex(&signed(b"stones").encode()), to_hex(&from_hex(vector)));
 }
 
 proptest! {

@@ -8,7 +8,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(bundle) = Bundle::decode(data, &Limits::default()) else { return };
     // The seed of the vector in mesh/bundle/tests/vectors, so that it can serve as a start.
     if let Ok(opened) = open(&bundle, &Identity::from_seed(&[2; 32])) {
-        assert_eq!(verify_source(&bundle), Ok(opened.source));
+        let verified = verify_source(&bundle).expect("what opens is signed");
+        assert_eq!((verified.source(), verified.is_sealed()), (opened.source, true));
         assert_eq!(opened.payload, b"stones");
     }
 });

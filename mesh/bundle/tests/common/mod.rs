@@ -59,6 +59,8 @@ pub(crate) fn draft(payload: &[u8]) -> Draft<'_> {
         lifetime_ms: 86_400_000,
         hop_limit: 16,
         age_ms: Some(1200),
+        may_fragment: false,
+        admin_record: false,
         payload,
     }
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Opens sealed.hex by RFC 9171, 9052, 9053 and draft-ietf-dtn-bpsec-cose alone.
+"""Opens sealed.hex and checks signed.hex by RFC 9171, 9052, 9053, draft-ietf-dtn-bpsec-cose
+and the BLAKE3 paper alone.
 
 Written from the specifications and without this crate, to check that the profile in
 docs/design/bundle.md is what the crate does. Needs the package `cryptography`.
-The recipient's X25519 secret is that of the identity with the seed 02 02 ... (32 bytes),
-printed by `Identity`'s derivation and copied here: Python has no BLAKE3.
+The recipient is the identity with the seed 02 02 ... (32 bytes).
 """
 import base64
 import pathlib
@@ -16,7 +16,56 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-SECRET = bytes.fromhex("c55d43ca65e8df35cee627505f43a1abec54574bb69d50bb7c8474f5c91bb18e")
+DIGEST = -65537
+
+IV = [0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19]
+PERMUTATION = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8]
+CHUNK_START, CHUNK_END, ROOT, DERIVE_CONTEXT, DERIVE_MATERIAL = 1, 2, 8, 32, 64
+
+
+def words(data):
+    return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
+
+
+def compress(chain, block, length, flags):
+    state = chain + IV[:4] + [0, 0, length, flags]
+
+    def mix(a, b, c, d, x, y):
+        for value, first, second in ((x, 16, 12), (y, 8, 7)):
+            state[a] = (state[a] + state[b] + value) & 0xFFFFFFFF
+            state[d] ^= state[a]
+            state[d] = (state[d] >> first | state[d] << (32 - first)) & 0xFFFFFFFF
+            state[c] = (state[c] + state[d]) & 0xFFFFFFFF
+            state[b] ^= state[c]
+            state[b] = (state[b] >> second | state[b] << (32 - second)) & 0xFFFFFFFF
+
+    for _ in range(7):
+        for column in range(4):
+            mix(column, column + 4, column + 8, column + 12, *block[2 * column : 2 * column + 2])
+        for row in range(4):
+            places = [row] + [4 * k + (row + k) % 4 for k in (1, 2, 3)]
+            mix(*places, *block[8 + 2 * row : 10 + 2 * row])
+        block = [block[at] for at in PERMUTATION]
+    return [state[at] ^ state[at + 8] for at in range(8)]
+
+
+def blake3(data, key=None, flags=0):
+    """The 32 bytes for at most one chunk."""
+    assert len(data) <= 1024
+    chain = key or IV
+    pieces = [data[at : at + 64] for at in range(0, len(data), 64)] or [b""]
+    for at, piece in enumerate(pieces):
+        last = at + 1 == len(pieces)
+        more = (CHUNK_START if at == 0 else 0) | (CHUNK_END | ROOT if last else 0)
+        chain = compress(chain, words(piece.ljust(64, b"\0")), len(piece), flags | more)
+    return b"".join(word.to_bytes(4, "little") for word in chain)
+
+
+def derive_key(context, material):
+    return blake3(material, words(blake3(context, flags=DERIVE_CONTEXT)), DERIVE_MATERIAL)
+
+
+SECRET = derive_key(b"cairn 2026-11 X25519 long-term sealing key", b"\2" * 32)
 
 
 def read(data, at=0):
@@ -101,22 +150,37 @@ def external_aad(source, scope, blocks, primary, target, security, extra):
     return out + write(extra)
 
 
-def main():
-    text = pathlib.Path(__file__).with_name("sealed.hex").read_text()
+def load(name):
+    text = pathlib.Path(__file__).with_name(name).read_text()
     primary, *rest = read(bytes.fromhex("".join(text.split())))[0]
-    blocks = {block[1]: block for block in rest}
+    return primary, {block[1]: block for block in rest}
+
+
+def verify(primary, blocks):
+    """Checks the signature as any verifier of the draft does, and then the digest that Cairn adds."""
     header = write(primary)
     node = base64.b32decode(primary[4][1][2:54].upper() + "====")
-
     (targets, context, flags, source, parameters, results) = sequence(blocks[2][4])
     assert (targets, context, flags) == ([0], 3, 1)
     [[[kind, message]]] = results
     protected, unprotected, detached, signature = read(message)[0]
     assert kind == 18 and read(protected)[0] == {1: -8} and unprotected == {} and detached is None
-    aad = external_aad(source, dict(parameters)[5], blocks, header, 0, 2, dict(parameters).get(3, b""))
+    parameters = dict(parameters)
+    aad = external_aad(source, parameters[5], blocks, header, 0, 2, parameters.get(3, b""))
     signed = write(["Signature1", protected, aad, header])
     Ed25519PublicKey.from_public_bytes(node).verify(signature, signed)
+    assert read(parameters[3])[0] == {DIGEST: blake3(blocks[1][4])}
+    return parameters[5]
 
+
+def main():
+    primary, blocks = load("signed.hex")
+    assert verify(primary, blocks) == {1: 1, -2: 1} and blocks[1][4] == b"stones"
+    print("signed:", blocks[1][4].decode())
+
+    primary, blocks = load("sealed.hex")
+    assert verify(primary, blocks) == {1: 1, 3: 3, -2: 1}
+    header = write(primary)
     (targets, context, flags, source, parameters, results) = sequence(blocks[3][4])
     assert (targets, context, flags) == ([1], 3, 1)
     extra = dict(parameters)[3]

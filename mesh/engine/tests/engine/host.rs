@@ -211,6 +211,8 @@ pub(crate) fn written(from: &Identity, to: NodeId, text: &[u8], lifetime_ms: u64
         lifetime_ms,
         hop_limit: 8,
         age_ms: Some(0),
+        may_fragment: false,
+        admin_record: false,
         payload: text,
     };
     plain(&draft, from).unwrap()

@@ -104,6 +104,8 @@ impl Person {
             lifetime_ms: 1_000_000,
             hop_limit: 8,
             age_ms: Some(0),
+            may_fragment: false,
+            admin_record: false,
             payload,
         };
         let bytes = seal(&draft, &self.identity, &key, &mut dice).unwrap().encode();

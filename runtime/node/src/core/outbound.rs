@@ -42,6 +42,8 @@ impl Core {
             lifetime_ms: LIFETIME_MS,
             hop_limit: HOPS_MAX,
             age_ms: Some(0),
+            may_fragment: false,
+            admin_record: false,
             payload,
         };
         seal(&draft, &self.identity, &key, &mut self.rng).map_err(|error| CannotSend::Seal(error.to_string()))
