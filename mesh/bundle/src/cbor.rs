@@ -281,6 +281,11 @@ pub(crate) trait Write {
         self.raw(bytes);
     }
 
+    /// What stands before the bytes of a byte string.
+    fn put_bytes_head(&mut self, bytes: usize) {
+        self.head(BYTES, len64(bytes));
+    }
+
     fn put_text(&mut self, text: &str) {
         self.head(TEXT, len64(text.len()));
         self.raw(text.as_bytes());
