@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 
 use crate::bundle::DecodeError;
-use crate::cbor::{Reader, Write};
+use crate::cbor::{CborError, Reader, Write, head_len, len64};
 use crate::crc::CrcType;
 use crate::eid::Eid;
+use crate::view::BlockView;
 
 /// Block number of the payload.
 pub const PAYLOAD_NUMBER: u64 = 1;
@@ -58,7 +59,7 @@ pub struct HopCount {
 }
 
 impl BlockKind {
-    const fn from_code(code: u64) -> Self {
+    pub(crate) const fn from_code(code: u64) -> Self {
         match code {
             1 => Self::Payload,
             6 => Self::PreviousNode,
@@ -140,52 +141,68 @@ impl Block {
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        out.put_array(5 + self.crc.elements());
-        self.write_metadata(out);
-        out.put_uint(self.crc.code());
+        self.write_head(out);
         out.put_bytes(&self.data);
         self.crc.write(out, start);
     }
 
+    /// Feeds the bytes that [`Block::write`] writes, without a copy of the data.
+    pub(crate) fn hash(&self, hasher: &mut blake3::Hasher) {
+        let mut head = Vec::with_capacity(48);
+        self.write_head(&mut head);
+        head.put_bytes_head(self.data.len());
+        let sum = self.crc.extend(self.crc.extend(0, &head), &self.data);
+        hasher.update(&head).update(&self.data);
+        head.clear();
+        self.crc.write_after(&mut head, sum);
+        hasher.update(&head);
+    }
+
+    fn write_head(&self, out: &mut Vec<u8>) {
+        out.put_array(5 + self.crc.elements());
+        self.write_metadata(out);
+        out.put_uint(self.crc.code());
+    }
+
+    /// How many bytes [`Block::write`] writes.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let numbers = head_len(self.kind.code()) + head_len(self.number) + head_len(self.flags.0);
+        // The heads of the array and of the checksum type have one byte each.
+        2 + numbers + head_len(len64(self.data.len())) + self.data.len() + self.crc.encoded_len()
+    }
+
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let start = reader.position();
-        let mut elements = reader.array()?;
-        elements.next(reader)?;
-        let kind = BlockKind::from_code(reader.uint()?);
-        elements.next(reader)?;
-        let number = reader.uint()?;
-        elements.next(reader)?;
-        let flags = BlockFlags(reader.uint()?);
-        elements.next(reader)?;
-        let code = reader.uint()?;
-        let crc = CrcType::from_code(code).ok_or(DecodeError::CrcType { block: number, code })?;
-        elements.next(reader)?;
-        // Section 4.3.2: the one place where an indefinite length is ruled out.
-        let data = reader.bytes_definite()?;
-        crc.read(reader, elements, start, number)?;
-        Ok(Self { kind, number, flags, crc, data: data.to_vec() })
+        BlockView::read(reader, true).map(|view| view.to_block())
     }
 
-    pub(crate) fn read_age(&self) -> Result<u64, DecodeError> {
-        let mut reader = Reader::new(&self.data);
-        let age_ms = reader.uint()?;
-        reader.end()?;
-        Ok(age_ms)
+    /// The block as the rules look at it; it lies in no input, so its places are empty.
+    pub(crate) fn view(&self) -> BlockView<'_> {
+        let Self { kind, number, flags, crc, ref data } = *self;
+        BlockView { kind, number, flags, crc, data, span: 0..0, data_span: 0..0, loose: false }
     }
+}
 
-    pub(crate) fn read_hop_count(&self) -> Result<HopCount, DecodeError> {
-        let mut reader = Reader::new(&self.data);
-        let mut elements = reader.array()?;
-        elements.next(&mut reader)?;
-        let limit = reader.uint()?;
-        elements.next(&mut reader)?;
-        let count = reader.uint()?;
-        elements.finish(&mut reader)?;
-        reader.end()?;
-        match u8::try_from(limit) {
-            Ok(limit @ 1..) => Ok(HopCount { limit, count }),
-            Ok(0) | Err(_) => Err(DecodeError::HopLimit(limit)),
-        }
+/// What an age block holds.
+pub(crate) fn read_age(data: &[u8]) -> Result<u64, CborError> {
+    let mut reader = Reader::new(data);
+    let age_ms = reader.uint()?;
+    reader.end()?;
+    Ok(age_ms)
+}
+
+/// What a hop count block holds.
+pub(crate) fn read_hop_count(data: &[u8]) -> Result<HopCount, DecodeError> {
+    let mut reader = Reader::new(data);
+    let mut elements = reader.array()?;
+    elements.next(&mut reader)?;
+    let limit = reader.uint()?;
+    elements.next(&mut reader)?;
+    let count = reader.uint()?;
+    elements.finish(&mut reader)?;
+    reader.end()?;
+    match u8::try_from(limit) {
+        Ok(limit @ 1..) => Ok(HopCount { limit, count }),
+        Ok(0) | Err(_) => Err(DecodeError::HopLimit(limit)),
     }
 }
 

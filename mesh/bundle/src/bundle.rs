@@ -2,22 +2,25 @@
 
 use alloc::vec::Vec;
 
-use crate::block::{Block, BlockFlags, BlockKind, HopCount, PAYLOAD_NUMBER};
-use crate::cbor::{CborError, Reader, Write};
-use crate::crc::CrcType;
+use crate::block::{Block, BlockKind, HopCount, PAYLOAD_NUMBER};
+use crate::cbor::{CborError, Write};
 use crate::digest::Digest;
 use crate::eid::{Eid, EidError};
 use crate::primary::{CreationTimestamp, Primary};
-use crate::security::check_targets;
+use crate::rules::{Facts, Rules};
+use crate::view::BundleView;
 
 /// What a node is ready to take in one bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes of an encoded bundle.
     pub bundle_bytes_max: usize,
-    /// Most blocks after the primary block.
+    /// Most blocks after the primary block; [`BLOCKS_MAX`] at most.
     pub blocks_max: usize,
 }
+
+/// Most blocks after the primary block that any limit allows, and that a bundle can be made of.
+pub const BLOCKS_MAX: usize = 64;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -122,6 +125,9 @@ pub enum DecodeError {
     /// Two blocks of a kind that may occur once.
     #[error("the bundle has two blocks of type {0}")]
     DuplicateKind(u64),
+    /// The previous node block names nobody, or a group.
+    #[error("the previous node block names no node")]
+    PreviousNode,
     /// The hop limit is not within 1 to 255.
     #[error("the hop limit {0} is not between 1 and 255")]
     HopLimit(u64),
@@ -150,51 +156,18 @@ impl Bundle {
     /// # Errors
     /// The same that [`Bundle::decode`] would give for the encoded form, limits apart.
     pub fn new(primary: Primary, blocks: Vec<Block>) -> Result<Self, DecodeError> {
-        let payload = blocks.last().ok_or(DecodeError::NoPayload)?;
-        if payload.kind != BlockKind::Payload {
-            let anywhere = blocks.iter().any(|block| block.kind == BlockKind::Payload);
-            return Err(if anywhere { DecodeError::PayloadPlace } else { DecodeError::NoPayload });
-        }
-        primary.check(u64::try_from(payload.data.len()).unwrap_or(u64::MAX))?;
-        check_numbers(&blocks)?;
-        let report = |block: &Block| block.flags.contains(BlockFlags::REPORT);
-        if !primary.may_cause_reports() && blocks.iter().any(report) {
-            return Err(DecodeError::Flags);
-        }
-        let encrypted = check_targets(&blocks)?;
-        let mut bundle = Self { primary, blocks: Vec::new(), previous_node: None, age_ms: None, hops: None };
-        for block in &blocks {
-            if !encrypted.contains(&block.number) {
-                bundle.note(block)?;
-            }
-        }
-        let signed = blocks.iter().any(|block| block.kind == BlockKind::Integrity);
-        if bundle.primary.crc == CrcType::None && !signed {
-            return Err(DecodeError::Unprotected);
-        }
-        let dated = bundle.primary.created.time_ms != 0;
-        if !dated && !blocks.iter().any(|block| block.kind == BlockKind::Age) {
-            return Err(DecodeError::NoAge);
-        }
-        bundle.blocks = blocks;
-        Ok(bundle)
+        let mut rules = Rules::new();
+        blocks.iter().try_for_each(|block| rules.add(&block.view()))?;
+        let facts = rules.finish(&primary.view(), &blocks.iter().map(Block::view))?;
+        let previous_node = facts.previous_node.map(|node| node.to_eid());
+        let (age_ms, hops) = (facts.age_ms, facts.hops);
+        Ok(Self { primary, blocks, previous_node, age_ms, hops })
     }
 
-    /// Interprets a block of a known kind.
-    fn note(&mut self, block: &Block) -> Result<(), DecodeError> {
-        match block.kind {
-            BlockKind::PreviousNode => self.previous_node = Some(Eid::decode(&block.data)?),
-            BlockKind::Age => self.age_ms = Some(block.read_age()?),
-            BlockKind::HopCount => self.hops = Some(block.read_hop_count()?),
-            BlockKind::Unknown(_) if block.flags.contains(BlockFlags::DELETE_BUNDLE) => {
-                return Err(DecodeError::MustUnderstand(block.number));
-            }
-            BlockKind::Payload
-            | BlockKind::Integrity
-            | BlockKind::Confidentiality
-            | BlockKind::Unknown(_) => {}
-        }
-        Ok(())
+    /// A bundle of whose blocks these facts were found.
+    pub(crate) fn from_checked(primary: Primary, blocks: Vec<Block>, facts: &Facts<'_>) -> Self {
+        let previous_node = facts.previous_node.map(|node| node.to_eid());
+        Self { primary, blocks, previous_node, age_ms: facts.age_ms, hops: facts.hops }
     }
 
     /// Reads a bundle that fills the bytes and checks all that can be checked without keys.
@@ -206,46 +179,32 @@ impl Bundle {
     /// # Errors
     /// The first rule that is broken.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
-        if bytes.len() > limits.bundle_bytes_max {
-            let (bytes, bytes_max) = (bytes.len(), limits.bundle_bytes_max);
-            return Err(DecodeError::TooLarge { bytes, bytes_max });
-        }
-        let mut reader = Reader::new(bytes);
-        let mut elements = reader.array_indefinite()?;
-        elements.next(&mut reader)?;
-        let primary = Primary::read(&mut reader)?;
-        let mut blocks = Vec::new();
-        while elements.more(&mut reader) {
-            if blocks.len() == limits.blocks_max {
-                return Err(DecodeError::TooManyBlocks { blocks_max: limits.blocks_max });
-            }
-            blocks.push(Block::read(&mut reader)?);
-        }
-        reader.end()?;
-        let mut bundle = Self::new(primary, blocks)?;
-        bundle.discard_unknown();
-        Ok(bundle)
+        BundleView::parse(bytes, limits).map(|view| view.to_bundle())
     }
 
-    /// Removes what asks for it (RFC 9171 section 5.6 step 3), unless a security block covers it.
-    fn discard_unknown(&mut self) {
-        let covered = crate::security::covered(&self.blocks);
-        self.blocks.retain(|block| {
-            let unknown = matches!(block.kind, BlockKind::Unknown(_));
-            !unknown || !block.flags.contains(BlockFlags::DISCARD) || covered.contains(&block.number)
-        });
+    /// How many bytes [`Bundle::encode`] writes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let blocks: usize = self.blocks.iter().map(Block::encoded_len).sum();
+        // The array around the blocks has a mark at its begin and one at its end.
+        2 + self.primary.encoded_len() + blocks
     }
 
     /// The bundle in its one deterministic form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let data: usize = self.blocks.iter().map(|block| block.data.len() + 32).sum();
-        let mut out = Vec::with_capacity(data + 512);
-        out.put_array_indefinite();
-        self.primary.write(&mut out);
-        self.blocks.iter().for_each(|block| block.write(&mut out));
-        out.put_break();
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
         out
+    }
+
+    /// Appends the bundle in its one deterministic form; the buffer grows once at most.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        out.reserve_exact(self.encoded_len());
+        out.put_array_indefinite();
+        self.primary.write(out);
+        self.blocks.iter().for_each(|block| block.write(out));
+        out.put_break();
     }
 
     /// The bundle as the next node gets it: previous node, hop count and age brought up to date.
@@ -325,13 +284,8 @@ impl Bundle {
             self.blocks.iter().filter(|block| !block.kind.changes_on_the_way()).collect();
         covered.sort_by_key(|block| block.number);
         let mut hasher = blake3::Hasher::new();
-        let mut out = self.primary.encode();
-        hasher.update(&out);
-        for block in covered {
-            out.clear();
-            block.write(&mut out);
-            hasher.update(&out);
-        }
+        hasher.update(&self.primary.encode());
+        covered.iter().for_each(|block| block.hash(&mut hasher));
         Digest(*hasher.finalize().as_bytes())
     }
 
@@ -416,28 +370,4 @@ impl Bundle {
     pub fn expired(&self, now_ms: Option<u64>, held_ms: u64) -> bool {
         self.remaining_ms(now_ms, held_ms) == Some(0)
     }
-}
-
-/// Numbers are unique, 1 is the payload's, 0 the primary block's; some kinds occur once.
-fn check_numbers(blocks: &[Block]) -> Result<(), DecodeError> {
-    for (index, block) in blocks.iter().enumerate() {
-        let payload = block.kind == BlockKind::Payload;
-        let reserved = block.number == 0 || block.kind == BlockKind::Unknown(0);
-        if reserved || payload != (block.number == PAYLOAD_NUMBER) {
-            return Err(DecodeError::Number(block.number));
-        }
-        let earlier = blocks.get(..index).unwrap_or_default();
-        let once = payload || block.kind.changes_on_the_way();
-        if once && earlier.iter().any(|other| other.kind == block.kind) {
-            return Err(if payload {
-                DecodeError::PayloadPlace
-            } else {
-                DecodeError::DuplicateKind(block.kind.code())
-            });
-        }
-        if earlier.iter().any(|other| other.number == block.number) {
-            return Err(DecodeError::DuplicateNumber(block.number));
-        }
-    }
-    Ok(())
 }

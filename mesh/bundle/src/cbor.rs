@@ -53,7 +53,8 @@ pub enum CborError {
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    loose: bool,
 }
 
 /// The elements of an array that is being read.
@@ -65,60 +66,80 @@ pub(crate) struct Elements {
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, rest: bytes, loose: false }
     }
 
     /// How many bytes were read so far.
     pub(crate) const fn position(&self) -> usize {
-        self.at
+        // The rest is always a suffix of the bytes.
+        self.bytes.len().wrapping_sub(self.rest.len())
     }
 
     /// The bytes from `start` up to the present position.
     pub(crate) fn since(&self, start: usize) -> &'a [u8] {
-        self.bytes.get(start..self.at).unwrap_or_default()
+        self.bytes.get(start..self.position()).unwrap_or_default()
     }
 
     pub(crate) const fn end(&self) -> Result<(), CborError> {
-        if self.at == self.bytes.len() { Ok(()) } else { Err(CborError::Trailing) }
+        if self.rest.is_empty() { Ok(()) } else { Err(CborError::Trailing) }
     }
 
     fn take(&mut self, count: u64) -> Result<&'a [u8], CborError> {
         let count = usize::try_from(count).map_err(|_| CborError::Truncated)?;
-        let end = self.at.checked_add(count).ok_or(CborError::Truncated)?;
-        let taken = self.bytes.get(self.at..end).ok_or(CborError::Truncated)?;
-        self.at = end;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(CborError::Truncated)?;
+        self.rest = rest;
         Ok(taken)
     }
 
-    /// Reads a head: the major type, and the argument or `None` for an indefinite length.
-    fn head(&mut self) -> Result<(u8, Option<u64>), CborError> {
-        let first = self.take(1)?.first().copied().ok_or(CborError::Truncated)?;
-        let (major, info) = (first >> 5, first & 0x1f);
-        let width = match info {
-            0..=23 => return Ok((major, Some(u64::from(info)))),
-            24..=27 => 1_u64 << (info - 24),
-            31 => return Ok((major, None)),
-            _ => return Err(CborError::Type),
-        };
-        let value = self.take(width)?.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        let least = match info {
-            24 => 24,
-            25 => 0x100,
-            26 => 0x1_0000,
-            _ => 0x1_0000_0000,
-        };
-        if value < least { Err(CborError::NotShortest) } else { Ok((major, Some(value))) }
+    /// Reads a head of one type: its argument, or `None` for an indefinite length. Nothing is
+    /// consumed if another type stands here.
+    #[inline]
+    fn head_of(&mut self, major: u8) -> Result<Option<u64>, CborError> {
+        let (&first, rest) = self.rest.split_first().ok_or(CborError::Truncated)?;
+        let info = first.wrapping_sub(major << 5);
+        if info < 24 {
+            self.rest = rest;
+            return Ok(Some(u64::from(info)));
+        }
+        self.long_head_of(major)
     }
 
-    fn head_of(&mut self, major: u8) -> Result<Option<u64>, CborError> {
-        let before = self.at;
-        let (found, argument) = self.head()?;
-        if found == major {
-            Ok(argument)
-        } else {
-            self.at = before;
-            Err(CborError::Type)
+    /// As [`Reader::head_of`], for all heads but those of one byte.
+    fn long_head_of(&mut self, major: u8) -> Result<Option<u64>, CborError> {
+        let (&first, rest) = self.rest.split_first().ok_or(CborError::Truncated)?;
+        let (value, least, rest) = match first & 0x1f {
+            info @ 0..=23 => (u64::from(info), 0, rest),
+            24 => {
+                let ([value], rest) = rest.split_first_chunk().ok_or(CborError::Truncated)?;
+                (u64::from(*value), 24, rest)
+            }
+            25 => {
+                let (value, rest) = rest.split_first_chunk().ok_or(CborError::Truncated)?;
+                (u64::from(u16::from_be_bytes(*value)), 0x100, rest)
+            }
+            26 => {
+                let (value, rest) = rest.split_first_chunk().ok_or(CborError::Truncated)?;
+                (u64::from(u32::from_be_bytes(*value)), 0x1_0000, rest)
+            }
+            27 => {
+                let (value, rest) = rest.split_first_chunk().ok_or(CborError::Truncated)?;
+                (u64::from_be_bytes(*value), 0x1_0000_0000, rest)
+            }
+            31 if first >> 5 == major => {
+                self.rest = rest;
+                self.loose = true;
+                return Ok(None);
+            }
+            _ => return Err(CborError::Type),
+        };
+        if value < least {
+            return Err(CborError::NotShortest);
         }
+        if first >> 5 != major {
+            return Err(CborError::Type);
+        }
+        self.rest = rest;
+        Ok(Some(value))
     }
 
     pub(crate) fn uint(&mut self) -> Result<u64, CborError> {
@@ -167,11 +188,25 @@ impl<'a> Reader<'a> {
 
     /// Consumes the end of an indefinite item if it stands here.
     fn at_break(&mut self) -> bool {
-        let found = self.bytes.get(self.at) == Some(&BREAK);
-        if found {
-            self.at += 1;
+        match self.rest.split_first() {
+            Some((&BREAK, rest)) => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
         }
-        found
+    }
+
+    /// Goes on in the middle of the bytes; at their end if there is no such position.
+    pub(crate) fn starting_at(bytes: &'a [u8], position: usize) -> Self {
+        Self { bytes, rest: bytes.get(position..).unwrap_or_default(), loose: false }
+    }
+
+    /// Whether anything of indefinite length was read since this was asked last.
+    ///
+    /// That is the only freedom that the encoding leaves: without it there is one form only.
+    pub(crate) const fn take_loose(&mut self) -> bool {
+        core::mem::replace(&mut self.loose, false)
     }
 
     /// A number of either sign that fits 64 bits with it.
@@ -188,7 +223,7 @@ impl<'a> Reader<'a> {
 
     /// One item of any type, as its bytes.
     pub(crate) fn item(&mut self) -> Result<&'a [u8], CborError> {
-        let start = self.at;
+        let start = self.position();
         self.skip(ITEM_DEPTH_MAX)?;
         Ok(self.since(start))
     }
@@ -196,9 +231,9 @@ impl<'a> Reader<'a> {
     /// Each step takes at least one byte of the input, and `depth_left` bounds the recursion.
     fn skip(&mut self, depth_left: u8) -> Result<(), CborError> {
         let depth_left = depth_left.checked_sub(1).ok_or(CborError::Depth)?;
-        let first = self.bytes.get(self.at).copied().ok_or(CborError::Truncated)?;
+        let first = self.rest.first().copied().ok_or(CborError::Truncated)?;
         match first >> 5 {
-            UINT | NINT => self.head()?.1.map(|_| ()).ok_or(CborError::Type),
+            major @ (UINT | NINT) => self.head_of(major)?.map(|_| ()).ok_or(CborError::Type),
             major @ (BYTES | TEXT) => {
                 let string = self.string(major)?;
                 let valid = major == BYTES || core::str::from_utf8(&string).is_ok();
@@ -215,7 +250,7 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             TAG => {
-                self.head()?.1.ok_or(CborError::Type)?;
+                self.head_of(TAG)?.ok_or(CborError::Type)?;
                 self.skip(depth_left)
             }
             _ => self.skip_simple(first & 0x1f),
@@ -235,6 +270,17 @@ impl<'a> Reader<'a> {
             return Err(CborError::NotShortest);
         }
         Ok(())
+    }
+}
+
+/// How many bytes a number, or the head of an array or a string, takes.
+pub(crate) const fn head_len(argument: u64) -> usize {
+    match argument {
+        0..=23 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
     }
 }
 
@@ -314,20 +360,15 @@ pub(crate) trait Write {
 
 impl Write for Vec<u8> {
     fn head(&mut self, major: u8, argument: u64) {
-        let major = major << 5;
-        let bytes = argument.to_be_bytes();
-        let (info, width) = match argument {
-            0..=23 => {
-                self.push(major | bytes.last().copied().unwrap_or_default());
-                return;
-            }
-            24..=0xff => (24, 1),
-            0x100..=0xffff => (25, 2),
-            0x1_0000..=0xffff_ffff => (26, 4),
-            _ => (27, 8),
-        };
-        self.push(major | info);
-        self.extend_from_slice(bytes.get(bytes.len() - width..).unwrap_or_default());
+        let first = major << 5;
+        let [a, b, c, d, e, f, g, h] = argument.to_be_bytes();
+        match head_len(argument) {
+            1 => self.push(first | h),
+            2 => self.extend_from_slice(&[first | 24, h]),
+            3 => self.extend_from_slice(&[first | 25, g, h]),
+            5 => self.extend_from_slice(&[first | 26, e, f, g, h]),
+            _ => self.extend_from_slice(&[first | 27, a, b, c, d, e, f, g, h]),
+        }
     }
 
     fn raw(&mut self, bytes: &[u8]) {
@@ -335,7 +376,7 @@ impl Write for Vec<u8> {
     }
 }
 
-fn len64(len: usize) -> u64 {
+pub(crate) fn len64(len: usize) -> u64 {
     u64::try_from(len).expect("no target has addresses of more than 64 bits")
 }
 

@@ -1,14 +1,16 @@
 //! The two checksums of RFC 9171 section 4.2.1.
+//!
+//! With the feature `std` they use the instructions that the CPU turns out to have, else small tables.
 
 use alloc::vec::Vec;
 
 use crc::{CRC_16_IBM_SDLC, CRC_32_ISCSI, Crc};
 
 use crate::bundle::DecodeError;
-use crate::cbor::{Elements, Reader, Write};
+use crate::cbor::{Elements, Reader, Write, head_len};
 
-const X25: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_SDLC);
-const CASTAGNOLI: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+static X25: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_SDLC);
+static CASTAGNOLI: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// Which checksum a block carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,42 +57,43 @@ impl CrcType {
         }
     }
 
-    /// The checksum of the concatenated parts, most significant byte first.
-    fn sum(self, parts: &[&[u8]], out: &mut Vec<u8>) {
+    /// How many bytes the checksum adds to its block.
+    pub(crate) const fn encoded_len(self) -> usize {
         match self {
-            Self::None => {}
-            Self::Crc16 => {
-                let mut digest = X25.digest();
-                parts.iter().for_each(|part| digest.update(part));
-                out.raw(&digest.finalize().to_be_bytes());
-            }
-            Self::Crc32 => {
-                let mut digest = CASTAGNOLI.digest();
-                parts.iter().for_each(|part| digest.update(part));
-                out.raw(&digest.finalize().to_be_bytes());
-            }
+            Self::None => 0,
+            Self::Crc16 | Self::Crc32 => head_len(4) + self.zeros().len(),
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the streaming reader and writer use it"))]
+    /// The checksum of some bytes.
+    fn sum(self, bytes: &[u8]) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Crc16 => fast::x25(bytes).into(),
+            Self::Crc32 => fast::castagnoli(bytes),
+        }
+    }
+
+    /// How the checksum of a message changes when `difference` is XORed onto its end.
+    fn change(self, difference: &[u8]) -> u32 {
+        // Sums are linear but for their constants, which are the same on both sides: a register
+        // that starts from zero sees the difference alone.
+        match self {
+            Self::None => 0,
+            Self::Crc16 => (!table::x25_after(0, difference)).into(),
+            Self::Crc32 => !table::castagnoli_after(0, difference),
+        }
+    }
+
     /// The checksum of some bytes that follow after others whose checksum is `sum`; it starts from 0.
     ///
     /// The sum so far is the whole state, so a transfer that was cut goes on from these bits.
     pub(crate) fn extend(self, sum: u32, bytes: &[u8]) -> u32 {
-        // The initial value is the register after the earlier bytes. The crate reflects it once more.
+        // The register after the earlier bytes is their sum without its last step.
         match self {
             Self::None => 0,
-            Self::Crc16 => {
-                let before = u16::try_from(sum & 0xffff).unwrap_or_default();
-                let mut digest = X25.digest_with_initial((!before).reverse_bits());
-                digest.update(bytes);
-                digest.finalize().into()
-            }
-            Self::Crc32 => {
-                let mut digest = CASTAGNOLI.digest_with_initial((!sum).reverse_bits());
-                digest.update(bytes);
-                digest.finalize()
-            }
+            Self::Crc16 => fast::x25_after(!u16::try_from(sum & 0xffff).unwrap_or_default(), bytes).into(),
+            Self::Crc32 => fast::castagnoli_after(!sum, bytes),
         }
     }
 
@@ -101,36 +104,148 @@ impl CrcType {
         }
         // The checksum is taken with its own field present and zero.
         out.put_bytes(self.zeros());
-        let mut sum = Vec::new();
-        self.sum(&[out.get(start..).unwrap_or_default()], &mut sum);
-        out.truncate(out.len() - sum.len());
-        out.raw(&sum);
+        let sum = self.sum(out.get(start..).unwrap_or_default()).to_be_bytes();
+        out.truncate(out.len() - self.zeros().len());
+        out.raw(self.last_of(&sum));
+    }
+
+    /// Appends the checksum of a block that lacks only that and whose checksum so far is `sum`.
+    pub(crate) fn write_after(self, out: &mut Vec<u8>, sum: u32) {
+        if self == Self::None {
+            return;
+        }
+        let start = out.len();
+        out.put_bytes(self.zeros());
+        let sum = self.extend(sum, out.get(start..).unwrap_or_default()).to_be_bytes();
+        out.truncate(out.len() - self.zeros().len());
+        out.raw(self.last_of(&sum));
+    }
+
+    /// The bytes of a sum that this type has: of four, or the last two.
+    fn last_of(self, sum: &[u8; 4]) -> &[u8] {
+        sum.get(sum.len() - self.zeros().len()..).unwrap_or_default()
     }
 
     /// Reads and checks the checksum of the block that starts at `start`, and its end.
     pub(crate) fn read(
         self,
         reader: &mut Reader<'_>,
-        mut elements: Elements,
+        elements: Elements,
         start: usize,
         block: u64,
     ) -> Result<(), DecodeError> {
+        let (found, after) = self.pass(reader, elements, block)?;
         if self == Self::None {
-            return Ok(elements.finish(reader)?);
+            return Ok(());
         }
-        elements.next(reader)?;
-        let found = reader.bytes_definite()?;
-        if found.len() != self.zeros().len() {
-            return Err(DecodeError::CrcLength { block });
+        let whole = reader.since(start);
+        // The field counts as zero: what it adds to the sum is taken out again. What can follow is the
+        // end mark of an indefinite block, which stays as it is.
+        let marks = reader.position() - after;
+        let mut field = [0; 5];
+        for (to, from) in field.iter_mut().zip(found) {
+            *to = *from;
+        }
+        let field = field.get(..found.len() + marks).unwrap_or_default();
+        let sum = (self.sum(whole) ^ self.change(field)).to_be_bytes();
+        if self.last_of(&sum) == found { Ok(()) } else { Err(DecodeError::Crc { block }) }
+    }
+
+    /// Reads the checksum and the end of a block without looking whether it is right.
+    /// Gives the checksum and the position after it.
+    pub(crate) fn pass<'a>(
+        self,
+        reader: &mut Reader<'a>,
+        mut elements: Elements,
+        block: u64,
+    ) -> Result<(&'a [u8], usize), DecodeError> {
+        let mut found = &[][..];
+        if self != Self::None {
+            elements.next(reader)?;
+            found = reader.bytes_definite()?;
+            if found.len() != self.zeros().len() {
+                return Err(DecodeError::CrcLength { block });
+            }
         }
         let after = reader.position();
         elements.finish(reader)?;
-        let whole = reader.since(start);
-        let head = whole.get(..after - start - found.len()).unwrap_or_default();
-        let tail = whole.get(after - start..).unwrap_or_default();
-        let mut sum = Vec::new();
-        self.sum(&[head, self.zeros(), tail], &mut sum);
-        if sum == found { Ok(()) } else { Err(DecodeError::Crc { block }) }
+        Ok((found, after))
+    }
+}
+
+/// From tables, which every target has room for.
+mod table {
+    use super::{CASTAGNOLI, X25};
+
+    pub(super) fn x25_after(register: u16, bytes: &[u8]) -> u16 {
+        // The crate takes the register as it would stand in a sum that is not reflected.
+        let mut digest = X25.digest_with_initial(register.reverse_bits());
+        digest.update(bytes);
+        digest.finalize()
+    }
+
+    pub(super) fn castagnoli_after(register: u32, bytes: &[u8]) -> u32 {
+        let mut digest = CASTAGNOLI.digest_with_initial(register.reverse_bits());
+        digest.update(bytes);
+        digest.finalize()
+    }
+}
+
+/// Without the standard library nobody says what the CPU can do.
+#[cfg(not(feature = "std"))]
+mod fast {
+    pub(super) use super::table::{castagnoli_after, x25_after};
+
+    pub(super) fn x25(bytes: &[u8]) -> u16 {
+        super::X25.checksum(bytes)
+    }
+
+    pub(super) fn castagnoli(bytes: &[u8]) -> u32 {
+        super::CASTAGNOLI.checksum(bytes)
+    }
+}
+
+/// With the CPU's own instructions where it has them.
+#[cfg(feature = "std")]
+mod fast {
+    use crc_fast::CrcAlgorithm::{Crc16IbmSdlc, Crc32Iscsi};
+    use crc_fast::{CrcAlgorithm, Digest, checksum};
+
+    /// Below this many bytes the table is faster than the preparations.
+    const WIDE_FROM: usize = 24;
+
+    pub(super) fn x25(bytes: &[u8]) -> u16 {
+        if bytes.len() < WIDE_FROM {
+            super::X25.checksum(bytes)
+        } else {
+            low16(checksum(Crc16IbmSdlc, bytes))
+        }
+    }
+
+    pub(super) fn castagnoli(bytes: &[u8]) -> u32 {
+        low32(checksum(Crc32Iscsi, bytes))
+    }
+
+    pub(super) fn x25_after(register: u16, bytes: &[u8]) -> u16 {
+        low16(after(Crc16IbmSdlc, register.into(), bytes))
+    }
+
+    pub(super) fn castagnoli_after(register: u32, bytes: &[u8]) -> u32 {
+        low32(after(Crc32Iscsi, register.into(), bytes))
+    }
+
+    fn after(algorithm: CrcAlgorithm, register: u64, bytes: &[u8]) -> u64 {
+        let mut digest = Digest::new_with_init_state(algorithm, register);
+        digest.update(bytes);
+        digest.finalize()
+    }
+
+    fn low16(sum: u64) -> u16 {
+        u16::try_from(sum).expect("a CRC-16 has 16 bits")
+    }
+
+    fn low32(sum: u64) -> u32 {
+        u32::try_from(sum).expect("a CRC-32 has 32 bits")
     }
 }
 

@@ -1,20 +1,23 @@
 //! Endpoint ids of the schemes `dtn` and `ipn`.
 
-use alloc::string::{String, ToString};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
-use crate::cbor::{CborError, Reader, Write};
+use crate::cbor::{CborError, Reader, Write, head_len, len64};
+use crate::eid_view::EidView;
 use crate::identity::NodeId;
 
 /// Longest text of a `dtn` endpoint id after the scheme. RFC 9171 names no limit; a node does.
 pub const EID_BYTES_MAX: usize = 1024;
 
-const SCHEME_DTN: u64 = 1;
-const SCHEME_IPN: u64 = 2;
+pub(crate) const SCHEME_DTN: u64 = 1;
+pub(crate) const SCHEME_IPN: u64 = 2;
 
 /// The endpoint id of somebody or something that bundles go to and come from.
 ///
@@ -31,10 +34,12 @@ pub enum Eid {
 }
 
 /// The parts of `dtn://authority/demux`, both checked.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DtnEid {
-    authority: String,
-    demux: String,
+    /// `//authority/demux`, as it is encoded.
+    text: Box<str>,
+    /// Where the slash stands that ends the authority.
+    slash: usize,
 }
 
 /// The parts of an `ipn` endpoint id.
@@ -105,7 +110,7 @@ impl Eid {
     #[must_use]
     pub fn node_id(&self) -> Option<NodeId> {
         match self {
-            Self::Dtn(eid) => eid.authority.parse().ok(),
+            Self::Dtn(eid) => eid.authority().parse().ok(),
             Self::None | Self::Ipn(_) => None,
         }
     }
@@ -114,7 +119,7 @@ impl Eid {
     #[must_use]
     pub fn service(&self) -> Option<&str> {
         match self {
-            Self::Dtn(eid) => Some(&eid.demux),
+            Self::Dtn(eid) => Some(eid.demux()),
             Self::None | Self::Ipn(_) => None,
         }
     }
@@ -125,7 +130,7 @@ impl Eid {
         match self {
             Self::None => true,
             Self::Dtn(_) => false,
-            Self::Ipn(eid) => eid.allocator == 0 && eid.node == 0,
+            Self::Ipn(eid) => eid.is_none(),
         }
     }
 
@@ -134,7 +139,7 @@ impl Eid {
     pub fn is_singleton(&self) -> bool {
         match self {
             Self::None => false,
-            Self::Dtn(eid) => !eid.demux.starts_with('~'),
+            Self::Dtn(eid) => !eid.demux().starts_with('~'),
             Self::Ipn(_) => !self.is_none(),
         }
     }
@@ -167,7 +172,7 @@ impl Eid {
             }
             Self::Dtn(eid) => {
                 out.put_uint(SCHEME_DTN);
-                out.put_text(&eid.to_string());
+                out.put_text(&eid.text);
             }
             Self::Ipn(eid) => {
                 out.put_uint(SCHEME_IPN);
@@ -177,25 +182,23 @@ impl Eid {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, EidError> {
-        let mut elements = reader.array()?;
-        elements.next(reader)?;
-        let scheme = reader.uint()?;
-        elements.next(reader)?;
-        let eid = match scheme {
-            SCHEME_DTN => Self::read_dtn(reader)?,
-            SCHEME_IPN => Self::Ipn(IpnEid::read(reader)?),
-            _ => return Err(EidError::Scheme),
-        };
-        elements.finish(reader)?;
-        Ok(eid)
+        EidView::read(reader).map(|view| view.to_eid())
     }
 
-    fn read_dtn(reader: &mut Reader<'_>) -> Result<Self, EidError> {
-        match reader.uint() {
-            Ok(0) => Ok(Self::None),
-            Ok(_) => Err(EidError::DtnForm),
-            Err(CborError::Type) => DtnEid::from_hier(&reader.text()?).map(Self::Dtn),
-            Err(error) => Err(error.into()),
+    pub(crate) fn view(&self) -> EidView<'_> {
+        match self {
+            Self::None => EidView::NONE,
+            Self::Dtn(eid) => EidView::dtn(&eid.text, eid.slash),
+            Self::Ipn(eid) => EidView::ipn(*eid),
+        }
+    }
+
+    /// How many bytes [`Eid::write`] writes.
+    pub(crate) fn encoded_len(&self) -> usize {
+        match self {
+            Self::None => 3,
+            Self::Dtn(eid) => 2 + head_len(len64(eid.text.len())) + eid.text.len(),
+            Self::Ipn(eid) => 2 + eid.encoded_len(),
         }
     }
 }
@@ -225,41 +228,68 @@ impl FromStr for Eid {
 
 impl DtnEid {
     fn new(authority: &str, demux: &str) -> Result<Self, EidError> {
-        if authority.is_empty() {
-            return Err(EidError::DtnForm);
-        }
-        if authority.len() + demux.len() > EID_BYTES_MAX - "///".len() {
-            return Err(EidError::TooLong);
-        }
-        if !is_reg_name(authority) || !demux.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(EidError::DtnCharacter);
-        }
-        Ok(Self { authority: authority.into(), demux: demux.into() })
+        let text = format!("//{authority}/{demux}");
+        let slash = slash_in(&text)?;
+        // A slash in the authority would begin the demux.
+        let whole = slash == "//".len() + authority.len();
+        if whole { Ok(Self::from_checked(text.into(), slash)) } else { Err(EidError::DtnCharacter) }
     }
 
     fn from_hier(text: &str) -> Result<Self, EidError> {
-        let rest = text.strip_prefix("//").ok_or(EidError::DtnForm)?;
-        let (authority, demux) = rest.split_once('/').ok_or(EidError::DtnForm)?;
-        Self::new(authority, demux)
+        slash_in(text).map(|slash| Self::from_checked(text.into(), slash))
+    }
+
+    /// The text and the place of its slash as [`slash_in`] found it.
+    pub(crate) const fn from_checked(text: Box<str>, slash: usize) -> Self {
+        Self { text, slash }
     }
 
     /// The name between the two slashes and the next one.
     #[must_use]
     pub fn authority(&self) -> &str {
-        &self.authority
+        self.text.get("//".len()..self.slash).unwrap_or_default()
     }
 
     /// What follows after the authority and its slash.
     #[must_use]
     pub fn demux(&self) -> &str {
-        &self.demux
+        self.text.get(self.slash + 1..).unwrap_or_default()
+    }
+}
+
+/// By authority, then by demux.
+impl Ord for DtnEid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.authority().cmp(other.authority()).then_with(|| self.demux().cmp(other.demux()))
+    }
+}
+
+impl PartialOrd for DtnEid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for DtnEid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "//{}/{}", self.authority, self.demux)
+        f.write_str(&self.text)
     }
+}
+
+/// Checks `//authority/demux` and finds the slash that ends the authority.
+pub(crate) fn slash_in(text: &str) -> Result<usize, EidError> {
+    let rest = text.strip_prefix("//").ok_or(EidError::DtnForm)?;
+    let (authority, demux) = rest.split_once('/').ok_or(EidError::DtnForm)?;
+    if authority.is_empty() {
+        return Err(EidError::DtnForm);
+    }
+    if text.len() > EID_BYTES_MAX {
+        return Err(EidError::TooLong);
+    }
+    if !is_reg_name(authority) || !demux.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(EidError::DtnCharacter);
+    }
+    Ok("//".len() + authority.len())
 }
 
 /// `reg-name` of RFC 3986: unreserved, sub-delims, and whole percent escapes.
@@ -285,6 +315,20 @@ impl IpnEid {
         (self.allocator, self.node, self.service)
     }
 
+    pub(crate) const fn is_none(self) -> bool {
+        self.allocator == 0 && self.node == 0
+    }
+
+    fn encoded_len(self) -> usize {
+        let (allocator, node) = (u64::from(self.allocator), u64::from(self.node));
+        let name = if self.three_elements {
+            head_len(allocator) + head_len(node)
+        } else {
+            head_len((allocator << 32) | node)
+        };
+        1 + name + head_len(self.service.into())
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         if self.three_elements {
             out.put_array(3);
@@ -297,7 +341,7 @@ impl IpnEid {
         out.put_uint(self.service.into());
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, EidError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, EidError> {
         let mut elements = reader.array()?;
         let mut numbers = [0_u64; 3];
         let mut count = 0;

@@ -70,21 +70,25 @@ mod cose;
 pub mod crc;
 pub mod digest;
 pub mod eid;
+mod eid_view;
 pub mod identity;
 mod padding;
 pub mod prekey;
 pub mod primary;
 pub mod raw;
+mod rules;
 pub mod seal;
 mod security;
+pub mod view;
 
 pub use block::{Block, BlockFlags, BlockKind, HopCount};
-pub use bundle::{Bundle, BundleId, DecodeError, HopLimitExceeded, Limits};
+pub use bundle::{BLOCKS_MAX, Bundle, BundleId, DecodeError, HopLimitExceeded, Limits};
 pub use card::{Card, CardError, Fallback, Prekey, SealingTarget, SenderClock, SignedCard};
 pub use cbor::CborError;
 pub use crc::CrcType;
 pub use digest::{Digest, DigestError};
 pub use eid::{DtnEid, EID_BYTES_MAX, Eid, EidError, IpnEid};
+pub use eid_view::EidView;
 pub use identity::{BadSignature, Identity, NodeId, NodeIdError, SealingKey, Signature, verify};
 pub use prekey::{PrekeyTimes, Prekeys, PrekeysError, SealedTo};
 pub use primary::{BundleFlags, CreationTimestamp, Fragment, Primary};
@@ -93,3 +97,4 @@ pub use seal::{
     Draft, OpenError, Opened, PAYLOAD_BYTES_MAX, SealError, SignedContent, Verified, open, plain,
     read_signed, seal, seal_unpadded, sign, verify_source,
 };
+pub use view::{BlockView, BundleView, PrimaryView};

@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 use crate::bundle::DecodeError;
-use crate::cbor::{Reader, Write};
+use crate::cbor::{Reader, Write, head_len};
 use crate::crc::CrcType;
 use crate::eid::Eid;
+use crate::view::PrimaryView;
 
-const VERSION: u64 = 7;
+pub(crate) const VERSION: u64 = 7;
 
 /// The bundle processing control flags (RFC 9171 section 4.2.3). Unknown bits are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -105,75 +106,40 @@ impl Primary {
         self.crc.write(out, start);
     }
 
+    /// How many bytes [`Primary::write`] writes.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let eids = [&self.destination, &self.source, &self.report_to];
+        let eids: usize = eids.iter().map(|eid| eid.encoded_len()).sum();
+        let created = 1 + head_len(self.created.time_ms) + head_len(self.created.seq);
+        let fragment = self.fragment.map_or(0, |part| head_len(part.offset) + head_len(part.total_bytes));
+        // The heads of the array, the version and the checksum type have one byte each.
+        let numbers = 3 + head_len(self.flags.0) + created + head_len(self.lifetime_ms) + fragment;
+        numbers + eids + self.crc.encoded_len()
+    }
+
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let start = reader.position();
-        let mut elements = reader.array()?;
-        elements.next(reader)?;
-        let version = reader.uint()?;
-        if version != VERSION {
-            return Err(DecodeError::Version(version));
-        }
-        elements.next(reader)?;
-        let flags = BundleFlags(reader.uint()?);
-        elements.next(reader)?;
-        let code = reader.uint()?;
-        let crc = CrcType::from_code(code).ok_or(DecodeError::CrcType { block: 0, code })?;
-        elements.next(reader)?;
-        let destination = Eid::read(reader)?;
-        elements.next(reader)?;
-        let source = Eid::read(reader)?;
-        elements.next(reader)?;
-        let report_to = Eid::read(reader)?;
-        elements.next(reader)?;
-        let created = CreationTimestamp::read(reader)?;
-        elements.next(reader)?;
-        let lifetime_ms = reader.uint()?;
-        let mut fragment = None;
-        if flags.contains(BundleFlags::FRAGMENT) {
-            elements.next(reader)?;
-            let offset = reader.uint()?;
-            elements.next(reader)?;
-            let total_bytes = reader.uint()?;
-            fragment = Some(Fragment { offset, total_bytes });
-        }
-        crc.read(reader, elements, start, 0)?;
-        Ok(Self { flags, crc, destination, source, report_to, created, lifetime_ms, fragment })
+        PrimaryView::read(reader).map(|view| view.to_primary())
     }
 
-    /// Whether anything about the bundle may be reported (sections 4.2.3 and 4.2.4): not where nobody
-    /// is named, and not where a report on a report could follow.
-    pub(crate) const fn may_cause_reports(&self) -> bool {
-        !self.source.is_none() && !self.flags.contains(BundleFlags::ADMIN_RECORD)
-    }
-
-    /// The rules of sections 4.2.3 and 4.3.1 that tie the fields together.
-    pub(crate) fn check(&self, payload_bytes: u64) -> Result<(), DecodeError> {
-        let flags = self.flags;
-        if flags.contains(BundleFlags::FRAGMENT) != self.fragment.is_some() {
-            return Err(DecodeError::Flags);
-        }
-        let reports = flags.intersects(BundleFlags::STATUS_REPORTS);
-        if reports && flags.contains(BundleFlags::ADMIN_RECORD) {
-            return Err(DecodeError::Flags);
-        }
-        // An anonymous bundle cannot be told from another, so it can be neither cut nor reported.
-        let whole = flags.contains(BundleFlags::NO_FRAGMENT) && self.fragment.is_none();
-        if self.source.is_none() && (reports || !whole) {
-            return Err(DecodeError::Flags);
-        }
-        if !self.source.is_none() && !self.source.is_singleton() {
-            return Err(DecodeError::GroupSource);
-        }
-        let Some(fragment) = self.fragment else { return Ok(()) };
-        match fragment.offset.checked_add(payload_bytes) {
-            Some(end) if end <= fragment.total_bytes => Ok(()),
-            _ => Err(DecodeError::FragmentRange),
+    /// The block as the rules look at it; it lies in no input, so its place is empty.
+    pub(crate) fn view(&self) -> PrimaryView<'_> {
+        PrimaryView {
+            flags: self.flags,
+            crc: self.crc,
+            destination: self.destination.view(),
+            source: self.source.view(),
+            report_to: self.report_to.view(),
+            created: self.created,
+            lifetime_ms: self.lifetime_ms,
+            fragment: self.fragment,
+            span: 0..0,
+            loose: false,
         }
     }
 }
 
 impl CreationTimestamp {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut elements = reader.array()?;
         elements.next(reader)?;
         let time_ms = reader.uint()?;

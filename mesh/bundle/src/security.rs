@@ -1,74 +1,113 @@
 //! The rules of RFC 9172 on who may cover whom, checked without any key.
 
-use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
-
-use crate::block::{Block, BlockFlags, BlockKind};
+use crate::block::{BlockFlags, BlockKind};
 use crate::bundle::DecodeError;
 use crate::cbor::Reader;
+use crate::view::BlockView;
 
-/// The targets that an abstract security block starts with (RFC 9172 section 3.6).
-///
-/// Its other fields belong to the security context; whoever knows that reads them.
-///
-/// There cannot be more of them than blocks, which also bounds the work on a hostile list.
-fn targets(block: &Block, targets_max: usize) -> Result<Vec<u64>, DecodeError> {
-    let wrong = DecodeError::SecurityTargets(block.number);
-    let mut reader = Reader::new(&block.data);
-    let mut elements = reader.array()?;
-    let mut targets = Vec::new();
-    while elements.more(&mut reader) {
-        let target = reader.uint()?;
-        if targets.len() == targets_max || targets.contains(&target) {
-            return Err(wrong);
-        }
-        targets.push(target);
-    }
-    if targets.is_empty() { Err(wrong) } else { Ok(targets) }
+/// What the security blocks of a bundle cover, in bits by a block's place.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Cover {
+    /// The blocks that are encrypted.
+    pub(crate) encrypted: u64,
+    /// The blocks that a readable security block covers in any way.
+    pub(crate) blocks: u64,
+    /// Whether an integrity block covers the primary block, as far as anybody without keys can tell.
+    pub(crate) primary: bool,
 }
 
-/// Checks all security blocks and gives the numbers of the blocks that are encrypted.
-pub(crate) fn check_targets(blocks: &[Block]) -> Result<BTreeSet<u64>, DecodeError> {
-    let kind = |number: u64| blocks.iter().find(|block| block.number == number).map(|block| block.kind);
-    let mut encrypted = BTreeSet::new();
-    for block in blocks.iter().filter(|block| block.kind == BlockKind::Confidentiality) {
+/// Checks all security blocks; `integrity` and `confidentiality` say which ones those are.
+///
+/// No block is covered twice in the same way, so the targets of all of them together are no more
+/// than the blocks before a rule is broken. That bounds the work on a hostile list.
+pub(crate) fn check_targets<'a, I>(
+    blocks: &I,
+    integrity: u64,
+    confidentiality: u64,
+) -> Result<Cover, DecodeError>
+where
+    I: Iterator<Item = BlockView<'a>> + Clone,
+{
+    let mut cover = Cover::default();
+    if integrity | confidentiality == 0 {
+        return Ok(cover);
+    }
+    for block in of_kind(blocks, BlockKind::Confidentiality) {
         let wrong = DecodeError::SecurityTargets(block.number);
         // RFC 9172 section 3.8: removing the block would leave its targets unreadable for ever.
         if block.flags.contains(BlockFlags::DISCARD) {
             return Err(wrong);
         }
-        for target in targets(block, blocks.len() + 1)? {
-            match kind(target) {
-                None | Some(BlockKind::Confidentiality) => return Err(wrong),
-                Some(BlockKind::Payload) if !block.flags.contains(BlockFlags::REPLICATE) => {
-                    return Err(wrong);
-                }
-                Some(_) => {}
-            }
-            if !encrypted.insert(target) {
+        each_target(&block, |number| {
+            let (bit, kind) = find(blocks, number).ok_or(wrong)?;
+            let replicated = block.flags.contains(BlockFlags::REPLICATE);
+            let allowed = match kind {
+                BlockKind::Confidentiality => false,
+                BlockKind::Payload => replicated,
+                _ => true,
+            };
+            if !allowed || cover.encrypted & bit != 0 {
                 return Err(wrong);
             }
-        }
+            cover.encrypted |= bit;
+            Ok(())
+        })?;
     }
-    let mut signed = BTreeSet::new();
-    for block in blocks.iter().filter(|block| block.kind == BlockKind::Integrity) {
-        if encrypted.contains(&block.number) {
+    let mut signed = 0;
+    for block in of_kind(blocks, BlockKind::Integrity) {
+        let wrong = DecodeError::SecurityTargets(block.number);
+        if find(blocks, block.number).is_some_and(|(bit, _)| cover.encrypted & bit != 0) {
             continue;
         }
-        let wrong = DecodeError::SecurityTargets(block.number);
-        for target in targets(block, blocks.len() + 1)? {
-            let allowed = target == 0 || kind(target).is_some_and(|kind| !kind.is_security());
+        each_target(&block, |number| {
+            if number == 0 {
+                let twice = core::mem::replace(&mut cover.primary, true);
+                return if twice { Err(wrong) } else { Ok(()) };
+            }
+            let (bit, kind) = find(blocks, number).ok_or(wrong)?;
             // A readable signature over something encrypted would help to guess it.
-            if !allowed || encrypted.contains(&target) || !signed.insert(target) {
+            if kind.is_security() || (cover.encrypted | signed) & bit != 0 {
                 return Err(wrong);
             }
-        }
+            signed |= bit;
+            Ok(())
+        })?;
     }
-    Ok(encrypted)
+    cover.blocks = cover.encrypted | signed;
+    // Nobody without the key knows what an encrypted signature covers.
+    cover.primary |= integrity & cover.encrypted != 0;
+    Ok(cover)
 }
 
-/// The numbers of all blocks that a readable security block covers.
-pub(crate) fn covered(blocks: &[Block]) -> BTreeSet<u64> {
-    let security = blocks.iter().filter(|block| block.kind.is_security());
-    security.filter_map(|block| targets(block, blocks.len() + 1).ok()).flatten().collect()
+fn of_kind<'a, I>(blocks: &I, kind: BlockKind) -> impl Iterator<Item = BlockView<'a>> + use<'a, I>
+where
+    I: Iterator<Item = BlockView<'a>> + Clone,
+{
+    blocks.clone().filter(move |block| block.kind == kind)
+}
+
+/// The bit and the kind of the block with a number.
+fn find<'a, I>(blocks: &I, number: u64) -> Option<(u64, BlockKind)>
+where
+    I: Iterator<Item = BlockView<'a>> + Clone,
+{
+    let (place, block) = blocks.clone().enumerate().find(|(_, block)| block.number == number)?;
+    Some((1 << place, block.kind))
+}
+
+/// Goes through the targets that an abstract security block starts with (RFC 9172 section 3.6).
+///
+/// Its other fields belong to the security context; whoever knows that reads them.
+fn each_target(
+    block: &BlockView<'_>,
+    mut check: impl FnMut(u64) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(block.data);
+    let mut elements = reader.array()?;
+    let mut empty = true;
+    while elements.more(&mut reader) {
+        empty = false;
+        check(reader.uint()?)?;
+    }
+    if empty { Err(DecodeError::SecurityTargets(block.number)) } else { Ok(()) }
 }
