@@ -15,6 +15,9 @@ const TEXT: u8 = 3;
 const ARRAY: u8 = 4;
 const MAP: u8 = 5;
 const TAG: u8 = 6;
+const SIMPLE: u8 = 7;
+const FALSE: u64 = 20;
+const TRUE: u64 = 21;
 const BREAK: u8 = 0xff;
 
 /// How deep an item of any type may nest.
@@ -186,6 +189,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(crate) fn boolean(&mut self) -> Result<bool, CborError> {
+        match self.head_of(SIMPLE)? {
+            Some(FALSE) => Ok(false),
+            Some(TRUE) => Ok(true),
+            Some(_) | None => Err(CborError::Type),
+        }
+    }
+
     /// Consumes the end of an indefinite item if it stands here.
     fn at_break(&mut self) -> bool {
         match self.rest.split_first() {
@@ -351,6 +362,10 @@ pub(crate) trait Write {
 
     fn put_break(&mut self) {
         self.raw(&[BREAK]);
+    }
+
+    fn put_bool(&mut self, value: bool) {
+        self.head(SIMPLE, if value { TRUE } else { FALSE });
     }
 
     fn put_null(&mut self) {

@@ -47,9 +47,9 @@
 //! # What it does not do
 //! - It remembers nothing: a bundle opens as often as it is presented. Whoever delivers it keeps
 //!   [`Opened::id`] and refuses the second one.
-//! - It puts no fragments together, makes none, and its own bundles forbid it
-//!   unless [`Draft::may_fragment`] is set. A fragment is read
-//!   and carried; [`BundleId`] tells it from its siblings.
+//! - It signs no fragment and opens none (RFC 9172 section 5.2): they are put together first. The
+//!   bundles that [`seal()`] makes forbid to be cut unless [`Draft::may_fragment`] is set.
+//! - It sends no status report: it writes and reads them and counts how many may leave.
 //! - It knows the security contexts of RFC 9173 by their targets only: such bundles are carried, not
 //!   verified and not opened.
 //! - It has no prekeys yet: who steals an identity opens the mail that was sealed to it before.
@@ -71,14 +71,17 @@ pub mod crc;
 pub mod digest;
 pub mod eid;
 mod eid_view;
+pub mod fragment;
 pub mod identity;
 mod padding;
 pub mod prekey;
 pub mod primary;
 pub mod raw;
+pub mod reassembly;
 mod rules;
 pub mod seal;
 mod security;
+pub mod status;
 pub mod view;
 
 pub use block::{Block, BlockFlags, BlockKind, HopCount};
@@ -89,12 +92,20 @@ pub use crc::CrcType;
 pub use digest::{Digest, DigestError};
 pub use eid::{DtnEid, EID_BYTES_MAX, Eid, EidError, IpnEid};
 pub use eid_view::EidView;
+pub use fragment::{FRAGMENTS_MAX, FragmentError};
 pub use identity::{BadSignature, Identity, NodeId, NodeIdError, SealingKey, Signature, verify};
 pub use prekey::{PrekeyTimes, Prekeys, PrekeysError, SealedTo};
 pub use primary::{BundleFlags, CreationTimestamp, Fragment, Primary};
 pub use raw::RawBundle;
+pub use reassembly::{
+    Conflict, Inserted, Now, Origin, Progress, Reassembly, ReassemblyError, ReassemblyLimits, Whole, WholeId,
+};
 pub use seal::{
     Draft, OpenError, Opened, PAYLOAD_BYTES_MAX, SealError, SignedContent, Verified, open, plain,
     read_signed, seal, seal_unpadded, sign, verify_source,
+};
+pub use status::{
+    AdminError, AdminRecord, ReasonCode, StatusEvent, StatusItem, StatusLimits, StatusPolicy, StatusReport,
+    status_report_for, status_report_for_block,
 };
 pub use view::{BlockView, BundleView, PrimaryView};

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::bundle::DecodeError;
-use crate::cbor::{Reader, Write, head_len};
+use crate::cbor::{CborError, Reader, Write, head_len};
 use crate::crc::CrcType;
 use crate::eid::Eid;
 use crate::view::PrimaryView;
@@ -139,7 +139,7 @@ impl Primary {
 }
 
 impl CreationTimestamp {
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, CborError> {
         let mut elements = reader.array()?;
         elements.next(reader)?;
         let time_ms = reader.uint()?;

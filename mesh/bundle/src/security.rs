@@ -98,7 +98,7 @@ where
 /// Goes through the targets that an abstract security block starts with (RFC 9172 section 3.6).
 ///
 /// Its other fields belong to the security context; whoever knows that reads them.
-fn each_target(
+pub(crate) fn each_target(
     block: &BlockView<'_>,
     mut check: impl FnMut(u64) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
