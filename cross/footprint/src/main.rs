@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::panic::PanicInfo;
 
-use cairn_bundle::{Bundle, CreationTimestamp, Draft, Eid, Identity, Limits, open, seal, verify_source};
+use cairn_bundle::{Bundle, CreationTimestamp, Draft, Eid, Identity, Limits, Prekeys, open, seal, verify_source};
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
 use memory::{Peak, measured};
@@ -69,7 +69,7 @@ fn relay(bytes: &[u8], me: &Identity) -> Vec<u8> {
 /// Decodes, verifies and decrypts a bundle, as its recipient would.
 fn receive(bytes: &[u8], me: &Identity) -> usize {
     let bundle = Bundle::decode(bytes, &Limits::default()).expect("a bundle");
-    open(&bundle, me).expect("sealed to this identity").payload.len()
+    open(&bundle, me, &Prekeys::default()).expect("sealed to this identity").payload.len()
 }
 
 fn report(what: &str, peak: &Peak) {

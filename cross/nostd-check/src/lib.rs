@@ -10,7 +10,7 @@ extern crate alloc;
 use core::alloc::{GlobalAlloc, Layout};
 use core::panic::PanicInfo;
 
-use cairn_bundle::{Bundle, Identity, Limits, open};
+use cairn_bundle::{Bundle, Identity, Limits, Prekeys, open};
 
 struct NoMemory;
 
@@ -35,5 +35,5 @@ fn panic(_info: &PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 pub extern "C" fn cairn_nostd_check() -> usize {
     let Ok(bundle) = Bundle::decode(&[0x9f, 0xff], &Limits::default()) else { return 0 };
-    open(&bundle, &Identity::from_seed(&[1; 32])).map_or(0, |opened| opened.payload.len())
+    open(&bundle, &Identity::from_seed(&[1; 32]), &Prekeys::default()).map_or(0, |opened| opened.payload.len())
 }

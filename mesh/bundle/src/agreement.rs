@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn keys_of_small_order_or_in_a_second_form_agree_on_nothing() {
-        let me = Identity::from_seed(&[1; 32]);
+        let secret = StaticSecret::from([1; 32]);
         let mut p_minus_one = [0xff; 32];
         (p_minus_one[0], p_minus_one[31]) = (0xec, 0x7f);
         let mut nine_plus_p = [0xff; 32];
@@ -57,9 +57,9 @@ mod tests {
         nine[0] = 9;
         let mut nine_high = nine;
         nine_high[31] = 0x80;
-        assert!(agree(me.sealing_secret(), nine).is_some());
+        assert!(agree(&secret, nine).is_some());
         for refused in [[0; 32], p_minus_one, nine_plus_p, nine_high, [0xff; 32]] {
-            assert!(agree(me.sealing_secret(), refused).is_none());
+            assert!(agree(&secret, refused).is_none());
         }
     }
 }

@@ -15,13 +15,12 @@ use crate::cbor::{CborError, Reader, Write};
 use crate::digest::Digest;
 use crate::eid::Eid;
 use crate::identity::{NodeId, SealingKey, Signature};
+use crate::prekey::{KEY_ID_BYTES as KID_BYTES, key_id};
 
 /// Block number of the integrity block.
 pub(crate) const BIB_NUMBER: u64 = 2;
 /// Block number of the confidentiality block.
 pub(crate) const BCB_NUMBER: u64 = 3;
-/// How many bytes of the recipient's key tell it which of its keys was used.
-pub(crate) const KID_BYTES: usize = 8;
 /// Every content key encrypts exactly one payload, so its nonce need not vary.
 pub(crate) const IV: [u8; 12] = [0; 12];
 
@@ -183,9 +182,7 @@ pub(crate) struct Recipient {
 
 impl Recipient {
     pub(crate) fn new(key: &SealingKey, ephemeral: [u8; 32]) -> Self {
-        let mut kid = [0; KID_BYTES];
-        kid.iter_mut().zip(key.0).for_each(|(to, from)| *to = from);
-        Self { kid, ephemeral }
+        Self { kid: key_id(key), ephemeral }
     }
 
     /// The additional protected headers: `{4: kid, -1: {1: 1, -1: 4, -2: ephemeral}}`.

@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
+use crate::prekey::{SealedTo, key_id};
 use data_encoding::{Encoding, Specification};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -148,8 +149,9 @@ impl Identity {
         self.signing.sign(message).to_bytes()
     }
 
-    pub(crate) const fn sealing_secret(&self) -> &StaticSecret {
-        &self.sealing
+    /// The long-term secret, if a bundle means it.
+    pub(crate) fn long_term_secret(&self, id: &[u8; 8]) -> Option<(SealedTo, StaticSecret)> {
+        (key_id(&self.sealing_key) == *id).then(|| (SealedTo::LongTerm, self.sealing.clone()))
     }
 }
 

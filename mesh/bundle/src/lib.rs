@@ -6,7 +6,8 @@
 //! how two nodes learn each other's keys.
 //!
 //! ```
-//! use cairn_bundle::{Bundle, CreationTimestamp, Draft, Eid, Identity, Limits, open, seal};
+//! use cairn_bundle::{Bundle, CreationTimestamp, Draft, Eid, Identity, Limits, Prekeys, SealedTo, open, seal};
+//! use cairn_bundle::{Card, SenderClock};
 //! # use core::convert::Infallible;
 //! # struct Dice(u8);
 //! # impl rand_core::TryRng for Dice {
@@ -29,8 +30,21 @@
 //!     admin_record: false,
 //!     payload: b"Bridge is out, take the ridge.",
 //! };
-//! // Bob's sealing key comes from his card.
-//! let bundle = seal(&draft, &alice, &bob.sealing_key(), &mut rng)?;
+//! // Bob makes a prekey every day, and his card announces it.
+//! let (mut prekeys, today) = (Prekeys::default(), Some(216_000_000));
+//! prekeys.rotate(today, &bob, &mut rng);
+//! let card = Card {
+//!     node: bob.node_id(),
+//!     name: "Bob".into(),
+//!     sealing_key: bob.sealing_key(),
+//!     prekeys: prekeys.announcement(today).into_iter().collect(),
+//!     addresses: Vec::new(),
+//!     services: Vec::new(),
+//!     counter: 1,
+//! };
+//! let to = card.sealing_target(&SenderClock { wall_s: today, heard_s: None });
+//! assert_eq!(to.kind, SealedTo::Prekey); // or the long-term key, and to.fallback says why
+//! let bundle = seal(&draft, &alice, &to.key, &mut rng)?;
 //!
 //! // Whoever carries it brings hop count and age up to date, and can read nothing.
 //! let carrier = Eid::node(&Identity::from_seed(&[3; 32]).node_id(), "")?;
@@ -38,9 +52,12 @@
 //!
 //! let arrived = Bundle::decode(&bytes, &Limits::default())?;
 //! assert_eq!(arrived.content_id(), bundle.content_id());
-//! let opened = open(&arrived, &bob)?;
+//! let opened = open(&arrived, &bob, &prekeys)?;
 //! assert_eq!(opened.source, alice.node_id());
 //! assert_eq!(opened.payload, draft.payload);
+//! // Two weeks after Bob's last use of the key nobody can open it any more.
+//! (0..15).for_each(|_day| prekeys.rotate(None, &bob, &mut rng));
+//! assert!(open(&arrived, &bob, &prekeys).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -52,7 +69,8 @@
 //! - It sends no status report: it writes and reads them and counts how many may leave.
 //! - It knows the security contexts of RFC 9173 by their targets only: such bundles are carried, not
 //!   verified and not opened.
-//! - It has no prekeys yet: who steals an identity opens the mail that was sealed to it before.
+//! - It keeps no prekeys: whoever does writes [`Prekeys::encode`] where it can be overwritten, and calls
+//!   [`Prekeys::rotate`] when it is due. What is sealed to a long-term key has no forward secrecy.
 //! - It opens no file or socket, reads no clock and draws no randomness of its own.
 //!
 //! No input makes it panic, and it allocates no more than a few times the size of its input.

@@ -31,7 +31,7 @@ const VERSION: u64 = 1;
 const CHECKSUM_BYTES: usize = 16;
 const CHECKSUM_CONTEXT: &str = "cairn 2026-11 prekeys checksum";
 /// What a bundle calls a key by: enough of it to find it among those of one node.
-const KEY_ID_BYTES: usize = 8;
+pub(crate) const KEY_ID_BYTES: usize = 8;
 
 /// How often a prekey is replaced, and how long it can still be opened with afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +221,21 @@ impl Prekeys {
         self.ran_s.max(by_wall)
     }
 
+    /// The secrets that a bundle may mean, for there may be more than one.
+    pub(crate) fn secrets(
+        &self,
+        id: &[u8; KEY_ID_BYTES],
+    ) -> impl Iterator<Item = (SealedTo, StaticSecret)> + use<'_> {
+        let id = *id;
+        let named = self.held.iter().filter(move |held| key_id(&held.public) == id);
+        named.map(|held| (SealedTo::Prekey, StaticSecret::from(**held.secret)))
+    }
+
+    /// Whether a bundle may mean a key that was erased.
+    pub(crate) fn has_erased(&self, id: &[u8; KEY_ID_BYTES]) -> bool {
+        self.erased.contains(id)
+    }
+
     /// The ring with all its secrets, to be written where it can be overwritten, and nowhere else.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -304,7 +319,7 @@ impl fmt::Debug for Prekeys {
 }
 
 /// The first bytes of a key, by which a bundle names it.
-fn key_id(key: &SealingKey) -> [u8; KEY_ID_BYTES] {
+pub(crate) fn key_id(key: &SealingKey) -> [u8; KEY_ID_BYTES] {
     let mut id = [0; KEY_ID_BYTES];
     id.iter_mut().zip(key.0).for_each(|(to, from)| *to = from);
     id
@@ -332,4 +347,81 @@ fn chunks<'a, const N: usize>(
         chunks.push(chunk);
     }
     Ok(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bundle, CreationTimestamp, Draft, Eid, OpenError, open, seal};
+    use core::convert::Infallible;
+    use rand_core::{TryCryptoRng, TryRng};
+
+    struct Constant(u8);
+
+    impl TryRng for Constant {
+        type Error = Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(4)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            Ok(4)
+        }
+
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            out.fill(self.0);
+            Ok(())
+        }
+    }
+
+    impl TryCryptoRng for Constant {}
+
+    fn me() -> Identity {
+        Identity::from_seed(&[2; 32])
+    }
+
+    fn sealed_to(key: &SealingKey) -> Bundle {
+        let draft = Draft {
+            destination: Eid::node(&me().node_id(), "inbox").unwrap(),
+            source_service: "chat",
+            creation: CreationTimestamp { time_ms: 1, seq: 1 },
+            lifetime_ms: 1,
+            hop_limit: 1,
+            age_ms: None,
+            may_fragment: false,
+            admin_record: false,
+            payload: b"stones",
+        };
+        seal(&draft, &Identity::from_seed(&[1; 32]), key, &mut Constant(4)).unwrap()
+    }
+
+    /// Makes a key of the ring look like another one to whoever reads key ids only.
+    fn disguise(ring: &mut Prekeys, position: usize, as_key: &SealingKey) {
+        ring.held[position].public.0[..KEY_ID_BYTES].copy_from_slice(&key_id(as_key));
+    }
+
+    #[test]
+    fn keys_that_begin_alike_are_all_tried() {
+        let mut ring = Prekeys::default();
+        (1..=3).for_each(|n| ring.rotate(None, &me(), &mut Constant(n)));
+        let (long_term, oldest) = (me().sealing_key(), ring.held[2].public);
+        disguise(&mut ring, 0, &long_term);
+        disguise(&mut ring, 1, &oldest);
+        let opened = open(&sealed_to(&long_term), &me(), &ring).unwrap();
+        assert_eq!((opened.sealed_to, &opened.payload[..]), (SealedTo::LongTerm, &b"stones"[..]));
+        let opened = open(&sealed_to(&oldest), &me(), &ring).unwrap();
+        assert_eq!((opened.sealed_to, &opened.payload[..]), (SealedTo::Prekey, &b"stones"[..]));
+    }
+
+    #[test]
+    fn a_key_that_begins_like_an_erased_one_still_opens() {
+        let mut ring = Prekeys::default();
+        ring.rotate(None, &me(), &mut Constant(1));
+        let key = ring.held[0].public;
+        ring.erased.push(key_id(&key));
+        assert!(open(&sealed_to(&key), &me(), &ring).is_ok());
+        ring.held.clear();
+        assert_eq!(open(&sealed_to(&key), &me(), &ring), Err(OpenError::ErasedKey));
+    }
 }

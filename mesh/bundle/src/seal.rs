@@ -8,7 +8,7 @@ use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
 use rand_core::CryptoRng;
-use x25519_dalek::PublicKey;
+use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::agreement::{agree, ephemeral_secret};
@@ -20,6 +20,7 @@ use crate::digest::Digest;
 use crate::eid::{Eid, EidError};
 use crate::identity::{Identity, NodeId, SealingKey, verify};
 use crate::padding::{pad, unpadded_len};
+use crate::prekey::{Prekeys, SealedTo};
 use crate::primary::{BundleFlags, CreationTimestamp, Primary};
 
 /// Largest payload. Padded and wrapped it still fits the default
@@ -90,6 +91,8 @@ pub struct Opened {
     pub payload: Vec<u8>,
     /// The bundle's name: whoever delivers it must remember that it did.
     pub id: BundleId,
+    /// Which of this node's keys the sender chose.
+    pub sealed_to: SealedTo,
 }
 
 /// What somebody signed for everybody to read; [`read_signed`] gives it.
@@ -134,6 +137,9 @@ pub enum OpenError {
     /// It was sealed to a key that this node does not have.
     #[error("the bundle is sealed to a key that this node does not have")]
     OtherKey,
+    /// It was sealed to a prekey whose secret is gone: it was on its way for too long.
+    #[error("the bundle is sealed to a prekey that this node has erased")]
+    ErasedKey,
     /// It was damaged, or it is not signed by the node that its source names.
     #[error("the signature of the bundle does not hold")]
     Signature,
@@ -328,21 +334,22 @@ pub fn verify_source(bundle: &Bundle) -> Result<Verified<'_>, OpenError> {
     Ok(Verified { bundle, signer, source, header, bcb, payload })
 }
 
-/// Opens a bundle for this node: proves who signed it and decrypts it.
+/// Opens a bundle for this node: proves who signed it and decrypts it, with a prekey or with the
+/// long-term key of the identity.
 ///
 /// What is signed but not sealed is refused; [`read_signed`] is for that. Whether the bundle was
 /// opened before is not known here; see [`Opened::id`].
 ///
 /// # Errors
 /// If anything at all is not as [`seal`] makes it; see [`OpenError`].
-pub fn open(bundle: &Bundle, me: &Identity) -> Result<Opened, OpenError> {
+pub fn open(bundle: &Bundle, me: &Identity, prekeys: &Prekeys) -> Result<Opened, OpenError> {
     if bundle.primary().destination.node_id() != Some(me.node_id()) {
         return Err(OpenError::NotForMe);
     }
     if !bundle.is_sealed() {
         return Err(OpenError::Unsealed);
     }
-    verify_source(bundle)?.open(me)
+    verify_source(bundle)?.open(me, prekeys)
 }
 
 /// Proves who signed a bundle that everybody may read, and gives what it says.
@@ -387,29 +394,37 @@ impl<'a> Verified<'a> {
     ///
     /// # Errors
     /// If it is not sealed, or not to this node, or does not decrypt; see [`OpenError`].
-    pub fn open(&self, me: &Identity) -> Result<Opened, OpenError> {
+    pub fn open(&self, me: &Identity, prekeys: &Prekeys) -> Result<Opened, OpenError> {
         let primary = self.bundle.primary();
         if primary.destination.node_id() != Some(me.node_id()) {
             return Err(OpenError::NotForMe);
         }
         let bcb = self.bcb.ok_or(OpenError::Unsealed)?;
         let to = cose::read_confidentiality_asb(&self.source, &bcb.data).ok_or(OpenError::Profile)?;
-        if to.kid != Recipient::new(&me.sealing_key(), to.ephemeral).kid {
-            return Err(OpenError::OtherKey);
-        }
-        let shared = agree(me.sealing_secret(), to.ephemeral).ok_or(OpenError::Decrypt)?;
         let aad = cose::encryption_aad(&self.source, &self.header, bcb, self.payload, &to);
-        let key = cose::content_key(&shared, &self.source, &to);
-        let mut plaintext = decrypt(&key, &aad, &self.payload.data).ok_or(OpenError::Decrypt)?;
-        let bytes = unpadded_len(&plaintext).ok_or(OpenError::Padding)?;
-        plaintext.truncate(bytes);
-        Ok(Opened {
-            source: self.signer,
-            source_service: primary.source.service().unwrap_or_default().into(),
-            destination_service: primary.destination.service().unwrap_or_default().into(),
-            payload: core::mem::take(&mut *plaintext),
-            id: self.bundle.id(),
-        })
+        // Two keys may begin alike, so each that is meant is tried.
+        let mut failure =
+            if prekeys.has_erased(&to.kid) { OpenError::ErasedKey } else { OpenError::OtherKey };
+        for (kind, secret) in prekeys.secrets(&to.kid).chain(me.long_term_secret(&to.kid)) {
+            failure = OpenError::Decrypt;
+            let Some(mut plaintext) = self.decrypt(&secret, &to, &aad) else { continue };
+            let bytes = unpadded_len(&plaintext).ok_or(OpenError::Padding)?;
+            plaintext.truncate(bytes);
+            return Ok(Opened {
+                source: self.signer,
+                source_service: primary.source.service().unwrap_or_default().into(),
+                destination_service: primary.destination.service().unwrap_or_default().into(),
+                payload: core::mem::take(&mut *plaintext),
+                id: self.bundle.id(),
+                sealed_to: kind,
+            });
+        }
+        Err(failure)
+    }
+
+    fn decrypt(&self, secret: &StaticSecret, to: &Recipient, aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let shared = agree(secret, to.ephemeral)?;
+        decrypt(&cose::content_key(&shared, &self.source, to), aad, &self.payload.data)
     }
 
     /// The contents of a bundle that is signed and not sealed; like [`read_signed`].
@@ -463,6 +478,7 @@ impl fmt::Debug for Opened {
             .field("destination_service", &self.destination_service)
             .field("payload_bytes", &self.payload.len())
             .field("id", &self.id)
+            .field("sealed_to", &self.sealed_to)
             .finish()
     }
 }
@@ -518,9 +534,9 @@ mod tests {
     #[test]
     fn a_signature_of_another_node_is_refused() {
         let [me, victim, liar] = [1, 2, 3].map(|seed| Identity::from_seed(&[seed; 32]));
-        assert!(open(&forged(&victim, &victim, &me, &[0x80]), &me).is_ok());
+        assert!(open(&forged(&victim, &victim, &me, &[0x80]), &me, &Prekeys::default()).is_ok());
         let lie = forged(&victim, &liar, &me, &[0x80]);
-        assert_eq!(open(&lie, &me), Err(OpenError::Signature));
+        assert_eq!(open(&lie, &me, &Prekeys::default()), Err(OpenError::Signature));
         assert_eq!(verify_source(&lie), Err(OpenError::Signature));
     }
 
@@ -528,7 +544,10 @@ mod tests {
     fn a_payload_without_an_end_mark_is_refused() {
         let [me, other] = [1, 2].map(|seed| Identity::from_seed(&[seed; 32]));
         for padded in [&b""[..], b"\0\0", b"stones"] {
-            assert_eq!(open(&forged(&other, &other, &me, padded), &me), Err(OpenError::Padding));
+            assert_eq!(
+                open(&forged(&other, &other, &me, padded), &me, &Prekeys::default()),
+                Err(OpenError::Padding)
+            );
         }
     }
 }

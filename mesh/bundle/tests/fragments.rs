@@ -4,8 +4,8 @@ mod common;
 
 use cairn_bundle::{
     Block, BlockFlags, BlockKind, Bundle, BundleFlags, Conflict, CrcType, Draft, Eid, Fragment,
-    FragmentError, Inserted, Limits, Now, Origin, Progress, Reassembly, ReassemblyError, ReassemblyLimits,
-    Whole, open, seal, verify_source,
+    FragmentError, Inserted, Limits, Now, Origin, Prekeys, Progress, Reassembly, ReassemblyError,
+    ReassemblyLimits, Whole, open, seal, verify_source,
 };
 use common::{Seeded, block, draft, primary, recipient, sender};
 use proptest::collection::vec;
@@ -197,12 +197,12 @@ fn rfc_9172_section_5_2_security_blocks_are_copied_and_hold_again_when_it_is_who
         assert_eq!(kinds(piece, BlockKind::Confidentiality), 1);
         assert_eq!(kinds(piece, BlockKind::Integrity), usize::from(index == 0));
         assert!(Bundle::decode(&piece.encode(), &Limits::default()).is_ok());
-        assert!(open(piece, &recipient()).is_err());
+        assert!(open(piece, &recipient(), &Prekeys::default()).is_err());
         found = insert(&mut parts, piece, HERE).whole;
     }
     let whole = found.expect("all parts are here");
     assert!(verify_source(&whole.bundle).is_ok());
-    assert_eq!(open(&whole.bundle, &recipient()).unwrap().payload, contents);
+    assert_eq!(open(&whole.bundle, &recipient(), &Prekeys::default()).unwrap().payload, contents);
     let sealed = seal(&draft(&contents), &sender(), &recipient().sealing_key(), &mut Seeded(1)).unwrap();
     assert_eq!(sealed.fragment(1000), Err(FragmentError::Forbidden));
 }

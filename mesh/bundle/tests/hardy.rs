@@ -3,8 +3,8 @@
 mod common;
 
 use cairn_bundle::{
-    Block, BlockKind, Bundle, BundleFlags, CrcType, CreationTimestamp, Eid, Fragment, Limits, Primary, open,
-    plain, seal, seal_unpadded,
+    Block, BlockKind, Bundle, BundleFlags, CrcType, CreationTimestamp, Eid, Fragment, Limits, Prekeys,
+    Primary, open, plain, seal, seal_unpadded,
 };
 use common::{Seeded, block, draft, primary, recipient, sender};
 use hardy_bpv7::bundle::ParsedBundle;
@@ -75,7 +75,7 @@ proptest! {
                 agree(&bundle);
             }
         }
-        prop_assert_eq!(open(&sealed, &recipient()).unwrap().payload, payload);
+        prop_assert_eq!(open(&sealed, &recipient(), &Prekeys::default()).unwrap().payload, payload);
     }
 
     #[test]

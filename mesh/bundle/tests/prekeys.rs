@@ -1,10 +1,17 @@
 //! Prekeys: made anew in time, forgotten in time, and never early because of a clock.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
 mod common;
 
 use cairn_bundle::prekey::{PREKEY_VALID_MAX_S, PREKEYS_BYTES_MAX, PREKEYS_ERASED_MAX, PREKEYS_HELD_MAX};
-use cairn_bundle::{Identity, PrekeyTimes, Prekeys, PrekeysError, SealingKey};
-use common::{Seeded, recipient};
+use cairn_bundle::{
+    Bundle, Identity, OpenError, PrekeyTimes, Prekeys, PrekeysError, SealedTo, SealingKey, open, seal,
+};
+use common::{Seeded, draft, recipient, sender};
 use proptest::prelude::*;
 
 const DAY: u64 = 86_400;
@@ -57,6 +64,31 @@ fn an_erased_secret_is_in_no_byte_of_the_ring() {
     for (day, secret) in secrets.iter().enumerate() {
         assert_eq!(holds(&bytes, secret), day > 5, "secret of day {day}");
     }
+}
+
+fn sealed_to(key: &SealingKey) -> Bundle {
+    seal(&draft(b"stones"), &sender(), key, &mut Seeded(1)).unwrap()
+}
+
+/// The promise of the design: every secret of day 20, and the mail of the days before.
+#[test]
+fn whoever_takes_the_node_on_day_20_cannot_read_what_came_before_day_5() {
+    let (mut ring, mut rng) = (Prekeys::default(), Seeded(1));
+    let mail: Vec<Bundle> =
+        (0..=20).map(|_day| sealed_to(&rotate(&mut ring, Some(NOON), &mut rng))).collect();
+    let taken = Prekeys::decode(&ring.encode()).unwrap();
+    for (day, bundle) in mail.iter().enumerate() {
+        match open(bundle, &recipient(), &taken) {
+            Ok(opened) => {
+                assert!(day > 5, "mail of day {day}");
+                assert_eq!((opened.sealed_to, &opened.payload[..]), (SealedTo::Prekey, &b"stones"[..]));
+            }
+            Err(error) => assert_eq!((day <= 5, error), (true, OpenError::ErasedKey), "mail of day {day}"),
+        }
+    }
+    let fallback = sealed_to(&recipient().sealing_key());
+    assert_eq!(open(&fallback, &recipient(), &taken).unwrap().sealed_to, SealedTo::LongTerm);
+    assert_eq!(open(&mail[20], &recipient(), &Prekeys::default()), Err(OpenError::OtherKey));
 }
 
 #[test]

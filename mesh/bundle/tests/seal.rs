@@ -4,8 +4,8 @@ mod common;
 
 use cairn_bundle::{
     Block, BlockFlags, BlockKind, Bundle, BundleFlags, CrcType, CreationTimestamp, DecodeError, Digest,
-    Draft, Eid, EidError, Fragment, Identity, Limits, OpenError, PAYLOAD_BYTES_MAX, SealError, SealingKey,
-    open, plain, read_signed, seal, seal_unpadded, sign, verify_source,
+    Draft, Eid, EidError, Fragment, Identity, Limits, OpenError, Opened, PAYLOAD_BYTES_MAX, Prekeys,
+    SealError, SealingKey, plain, read_signed, seal, seal_unpadded, sign, verify_source,
 };
 use common::{Seeded, draft, from_hex, recipient, sender, to_hex};
 use proptest::prelude::*;
@@ -16,6 +16,11 @@ fn sealed(payload: &[u8]) -> Bundle {
 
 fn signed(payload: &[u8]) -> Bundle {
     sign(&draft(payload), &sender()).expect("a valid draft")
+}
+
+/// These tests are about the long-term key; `prekeys.rs` is about the others.
+fn open(bundle: &Bundle, me: &Identity) -> Result<Opened, OpenError> {
+    cairn_bundle::open(bundle, me, &Prekeys::default())
 }
 
 fn decode_and_open(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -148,8 +153,8 @@ fn everybody_can_check_who_sent_it_and_nobody_what() {
     let carried = bundle.forwarded_by(&carrier, 60_000).unwrap();
     let verified = verify_source(&carried).unwrap();
     assert_eq!((verified.source(), verified.is_sealed()), (sender().node_id(), true));
-    assert_eq!(verified.open(&recipient()), open(&carried, &recipient()));
-    assert_eq!(verified.open(&sender()), Err(OpenError::NotForMe));
+    assert_eq!(verified.open(&recipient(), &Prekeys::default()), open(&carried, &recipient()));
+    assert_eq!(verified.open(&sender(), &Prekeys::default()), Err(OpenError::NotForMe));
     let damaged = altered(&carried, |blocks| block_mut(blocks, BlockKind::Payload).data[0] ^= 1);
     assert_eq!(verify_source(&damaged), Err(OpenError::Signature));
     assert_eq!(verify_source(&plain(&draft(b"x"), &sender()).unwrap()), Err(OpenError::Unsigned));
@@ -312,7 +317,7 @@ fn what_is_only_signed_is_read_by_everybody_and_opened_by_nobody() {
     assert_eq!(content.payload, b"stones");
     assert_eq!(content.id, bundle.id());
     assert_eq!(open(&carried, &recipient()), Err(OpenError::Unsealed));
-    assert_eq!(verified.open(&recipient()), Err(OpenError::Unsealed));
+    assert_eq!(verified.open(&recipient(), &Prekeys::default()), Err(OpenError::Unsealed));
 
     let sealed = sealed(b"stones");
     assert_eq!(read_signed(&sealed), Err(OpenError::Sealed));

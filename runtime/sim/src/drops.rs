@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use cairn_bundle::{Bundle, Identity, open};
+use cairn_bundle::{Bundle, Identity, Prekeys, open};
 use cairn_link::parcel_frames;
 use cairn_node::core::Parcel;
 
@@ -39,7 +39,7 @@ impl World {
         let reader = Identity::from_seed(&self.node(to).seed);
         for file in files {
             let bundle = Bundle::decode(file, &cairn_bundle::Limits::default());
-            let Some(opened) = bundle.ok().and_then(|bundle| open(&bundle, &reader).ok()) else { continue };
+            let Some(opened) = bundle.ok().and_then(|bundle| open(&bundle, &reader, &Prekeys::default()).ok()) else { continue };
             if let Ok(frames) = parcel_frames(&opened.payload) {
                 self.witness.hear(from, frames);
             }

@@ -1,6 +1,6 @@
 //! What peers send: checked here, stored by the driver, and only then counted and acknowledged.
 
-use cairn_bundle::{Bundle, Digest, NodeId, open};
+use cairn_bundle::{Bundle, Digest, NodeId, Prekeys, open};
 use cairn_engine::{Event, Scope, Ticket};
 use cairn_ledger::VerifiedEntry;
 use cairn_link::{Item, RefuseReason, Topic};
@@ -155,7 +155,7 @@ impl Core {
     }
 
     pub(super) fn deliver(&mut self, ticket: Ticket, id: Digest, bundle: &Bundle) {
-        let opened = match open(bundle, &self.identity) {
+        let opened = match open(bundle, &self.identity, &Prekeys::default()) {
             Ok(opened) => opened,
             Err(error) => {
                 self.count("bundles for this node refused: they do not open");
