@@ -387,7 +387,7 @@ fn a_policy_asks_for_signatures_of_the_source_itself() {
 #[test]
 fn a_policy_asks_for_encryption_to_some_destinations() {
     let to = bundle().primary.destination;
-    for who in [Who::Anybody, Who::Endpoint(to.clone()), Who::NodeOf(Eid::ipn(0, 5, 0))] {
+    for who in [Who::Anybody, Who::Endpoint(to), Who::NodeOf(Eid::ipn(0, 5, 0))] {
         let policy = SecurityPolicy { sealed: vec![who], ..SecurityPolicy::default() };
         let mut bundle = bundle();
         for place in [Place::Destination, Place::Waypoint] {
