@@ -49,6 +49,15 @@ impl CrcType {
         }
     }
 
+    /// How many bytes the checksum has, without the head of its field.
+    pub(crate) const fn width(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Crc16 => 2,
+            Self::Crc32 => 4,
+        }
+    }
+
     const fn zeros(self) -> &'static [u8] {
         match self {
             Self::None => &[],

@@ -100,6 +100,7 @@ mod rules;
 pub mod seal;
 mod security;
 pub mod status;
+pub mod stream;
 pub mod view;
 
 pub use block::{Block, BlockFlags, BlockKind, HopCount};
@@ -125,5 +126,9 @@ pub use seal::{
 pub use status::{
     AdminError, AdminRecord, ReasonCode, StatusEvent, StatusItem, StatusLimits, StatusPolicy, StatusReport,
     status_report_for, status_report_for_block,
+};
+pub use stream::{
+    BundleReader, BundleWriter, CheckpointError, Event, Fed, Header, PayloadForm, StreamError, StreamLimits,
+    WriteError,
 };
 pub use view::{BlockView, BundleView, PrimaryView};
