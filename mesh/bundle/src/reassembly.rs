@@ -8,8 +8,8 @@
 //!   never mixes two versions of one byte.
 //! - A whole is an offer: the caller checks it and says [`Reassembly::accept`] or
 //!   [`Reassembly::refuse`]; after a refusal the next combination is tried. Combinations of what
-//!   one [`Origin`] brought come first, so a liar on one link does not spoil what comes in
-//!   full over another.
+//!   one [`Origin`] brought come first, then those of all but one: a liar on one link does not spoil
+//!   what comes over the others.
 //! - When all combinations were refused, everything counts as missing again.
 //! - Everything is bounded, for all and for each origin. A fragment for which there is no room is
 //!   refused, and nothing that is stored makes way for it: a flood over one link takes at most
@@ -26,6 +26,8 @@ use crate::eid::Eid;
 use crate::primary::{CreationTimestamp, Primary};
 
 mod candidates;
+
+use candidates::Group;
 
 /// What a node is ready to keep of bundles that are not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct ReassemblyLimits {
     pub fragments_max: usize,
     /// Most fragments of one whole that one origin brought.
     pub origin_fragments_max: usize,
-    /// Most combinations of one whole that are offered, for each origin and for all together.
+    /// Most combinations of one whole that are offered, for each origin alone, for all without it, and for all.
     pub offers_max: usize,
     /// Most names of accepted wholes that are remembered; the oldest is forgotten.
     pub accepted_max: usize,
@@ -188,8 +190,8 @@ struct Pending {
     opened_by: Origin,
     /// Whether two parts contradict each other.
     disputed: bool,
-    /// What was offered, by content, and the origin of all its parts if only one was asked.
-    offered: Vec<(Option<Origin>, Digest)>,
+    /// What was offered, by content, and whose parts were used.
+    offered: Vec<(Group, Digest)>,
     /// The last offer was refused, and no other could be made.
     exhausted: bool,
 }
@@ -240,20 +242,39 @@ impl Reassembly {
             return Ok(Inserted::Late);
         }
         let part = self.part(fragment, origin, now);
-        if self.pending.get_mut(&id).is_some_and(|pending| pending.knows(&part, origin)) {
-            return Ok(Inserted::Duplicate);
-        }
+        let Some(part) = self.renew(&id, part, origin) else { return Ok(Inserted::Duplicate) };
         self.check_room(&id, &part, origin)?;
         let other = self.siblings(&id);
-        self.bytes = self.bytes.saturating_add(part.bytes);
-        let of_origin = self.origin_bytes.entry(origin).or_default();
-        *of_origin = of_origin.saturating_add(part.bytes);
+        self.charge(Some(origin), part.bytes);
         let total_bytes = place.total_bytes;
         let pending = self.pending.entry(id.clone()).or_insert_with(|| Pending::new(total_bytes, origin));
         let disputed = pending.add(part);
         let conflict = disputed.map(Conflict::Bytes).or_else(|| other.then_some(Conflict::Primary));
         let whole = self.offer(&id, now.monotonic_ms);
         Ok(Inserted::Stored(Progress { id, conflict, whole }))
+    }
+
+    /// Gives the part back if it brings something. If it is here already, only what changes on the way can
+    /// differ: the version that lives longer stays, or a false age would erase a true fragment.
+    fn renew(&mut self, id: &WholeId, part: Part, origin: Origin) -> Option<Part> {
+        let Some(pending) = self.pending.get_mut(id) else { return Some(part) };
+        let Some(same) = pending.parts.iter_mut().find(|other| other.content == part.content) else {
+            return if pending.covers(&part, origin) { None } else { Some(part) };
+        };
+        if !same.origins.contains(&origin) && same.origins.len() < ORIGINS_MAX {
+            same.origins.push(origin);
+        }
+        let room = self.limits.bytes_max.saturating_sub(self.bytes);
+        let grown = part.bytes.saturating_sub(same.bytes);
+        if part.expires_ms > same.expires_ms && grown <= room {
+            let payer = same.payer();
+            let before = same.bytes;
+            let after = part.bytes;
+            *same = Part { origins: core::mem::take(&mut same.origins), ..part };
+            self.release(payer, before);
+            self.charge(payer, after);
+        }
+        None
     }
 
     fn part(&self, bundle: Bundle, origin: Origin, now: Now) -> Part {
@@ -338,6 +359,13 @@ impl Reassembly {
     pub fn forget(&mut self, id: &WholeId) {
         let Some(pending) = self.pending.remove(id) else { return };
         pending.parts.iter().for_each(|part| self.release(part.payer(), part.bytes));
+    }
+
+    fn charge(&mut self, payer: Option<Origin>, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let Some(origin) = payer else { return };
+        let of_origin = self.origin_bytes.entry(origin).or_default();
+        *of_origin = of_origin.saturating_add(bytes);
     }
 
     fn release(&mut self, payer: Option<Origin>, bytes: usize) {
@@ -470,18 +498,11 @@ impl Pending {
         }
     }
 
-    /// Whether a part brings nothing; then it is only noted who vouches for it.
-    fn knows(&mut self, part: &Part, origin: Origin) -> bool {
-        if let Some(same) = self.parts.iter_mut().find(|other| other.content == part.content) {
-            if !same.origins.contains(&origin) && same.origins.len() < ORIGINS_MAX {
-                same.origins.push(origin);
-            }
-            return true;
-        }
+    /// Whether other parts of the same origin have every byte of this one.
+    fn covers(&self, part: &Part, origin: Origin) -> bool {
         if part.is_head() {
             return false;
         }
-        // Covered, byte by byte, by other parts of the same origin.
         let mut at = part.range.start;
         while at < part.range.end {
             let reach = |other: &&Part| other.range.start <= at && at < other.range.end;

@@ -6,40 +6,65 @@ use alloc::vec::Vec;
 use super::{Origin, Part, Pending};
 use crate::block::Block;
 use crate::bundle::Bundle;
+use crate::cbor::len64;
 use crate::digest::Digest;
 use crate::primary::{BundleFlags, Primary};
 
-/// How often more than a search without contradictions a search may look at and compare fragments.
-const WORK_FACTOR: usize = 4;
+/// How much one search among contradictions may do: looks at fragments for each of them, and
+/// comparisons for each byte. A straight way to the end takes about one of each.
+const LOOKS_PER_PART_MAX: usize = 64;
+const COMPARISONS_PER_BYTE_MAX: usize = 4;
+
+/// Whose fragments a combination may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Only(Origin),
+    Without(Origin),
+    All,
+}
+
+impl Group {
+    /// All groups that are tried, in this order.
+    fn of(pending: &Pending, parts: &[&Part]) -> Vec<Self> {
+        let mut groups = Vec::new();
+        if pending.disputed {
+            let origins = origins(parts);
+            groups.extend(origins.iter().copied().map(Self::Only));
+            groups.extend(origins.iter().copied().map(Self::Without));
+        }
+        groups.push(Self::All);
+        groups
+    }
+
+    fn has(self, part: &Part) -> bool {
+        match self {
+            Self::Only(origin) => part.origins.contains(&origin),
+            Self::Without(origin) => part.origins.iter().any(|other| *other != origin),
+            Self::All => true,
+        }
+    }
+}
 
 /// The next combination that was not offered yet, and when its first fragment came.
 ///
-/// What one origin brought is tried first, in the order in which origins appeared. Each origin has
-/// its own number of offers: who floods one link with variants uses up that link's.
+/// What one origin brought is tried first, in the order in which origins appeared, then what all but
+/// one brought. Each of these groups has its own number of offers: who floods one link with variants
+/// uses up that link's.
 pub(super) fn next(pending: &mut Pending, offers_max: usize) -> Option<(Bundle, u64)> {
     if !pending.gaps().is_empty() {
         return None;
     }
     let parts: Vec<&Part> = pending.parts.iter().collect();
-    let mut groups = Vec::new();
-    if pending.disputed {
-        groups.extend(origins(&parts).into_iter().map(Some));
-    }
-    groups.push(None);
-    let mut found = None;
-    for group in groups {
+    let (group, bundle, received_ms) = Group::of(pending, &parts).into_iter().find_map(|group| {
         let offered = pending.offered.iter().filter(|(other, _)| *other == group).count();
         if offered >= offers_max {
-            continue;
+            return None;
         }
-        let own = |part: &&Part| group.is_none_or(|origin| part.origins.contains(&origin));
-        let own: Vec<&Part> = parts.iter().copied().filter(own).collect();
-        if let Some((bundle, received_ms)) = Search::new(pending, &own).run() {
-            found = Some((group, bundle, received_ms));
-            break;
-        }
-    }
-    let (group, bundle, received_ms) = found?;
+        let mut own: Vec<&Part> = parts.iter().copied().filter(|part| group.has(part)).collect();
+        own.sort_by_key(|part| part.range.start);
+        let (bundle, received_ms) = Search::new(pending, &own).run()?;
+        Some((group, bundle, received_ms))
+    })?;
     pending.offered.push((group, bundle.content_id()));
     Some((bundle, received_ms))
 }
@@ -53,6 +78,7 @@ fn origins(parts: &[&Part]) -> Vec<Origin> {
 /// A search in depth: behind what is chosen, a fragment that agrees with it and goes on.
 struct Search<'a> {
     pending: &'a Pending,
+    /// By their start.
     parts: &'a [&'a Part],
     /// Beginnings that were tried: fragments that agree would else be tried in every order.
     seen: BTreeSet<Digest>,
@@ -64,15 +90,17 @@ struct Choice {
     /// Length of the beginning that it was added to.
     before: usize,
     hasher: blake3::Hasher,
-    /// The fragment to try next instead.
-    next: usize,
+    /// How many of the fragments, from the first on, were not tried instead.
+    untried: usize,
 }
 
 impl<'a> Search<'a> {
     fn new(pending: &'a Pending, parts: &'a [&'a Part]) -> Self {
-        let bytes = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.bytes));
-        let straight = parts.len().saturating_mul(parts.len()).saturating_add(bytes);
-        let work_left = straight.saturating_mul(WORK_FACTOR);
+        let bytes = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.bundle.payload().len()));
+        let looks = parts.len().saturating_mul(LOOKS_PER_PART_MAX);
+        let bounded = bytes.saturating_mul(COMPARISONS_PER_BYTE_MAX).saturating_add(looks);
+        // Without contradictions every fragment leads on, so nothing is tried twice.
+        let work_left = if pending.disputed { bounded } else { usize::MAX };
         Self { pending, parts, seen: BTreeSet::new(), work_left }
     }
 
@@ -90,32 +118,38 @@ impl<'a> Search<'a> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&payload);
         let mut choices: Vec<Choice> = Vec::new();
-        let mut next = 0;
+        let mut untried = self.starting_by(payload.len());
         loop {
-            let at = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+            let at = len64(payload.len());
             if at == self.pending.total_bytes {
                 if let Some(bundle) = self.whole(head, &payload) {
                     return Some(bundle);
                 }
-            } else if let Some((index, bytes)) = self.follow(next, &payload, at) {
-                choices.push(Choice { before: payload.len(), hasher: hasher.clone(), next: index + 1 });
+            } else if let Some((index, bytes)) = self.follow(untried, &payload, at) {
+                choices.push(Choice { before: payload.len(), hasher: hasher.clone(), untried: index });
                 hasher.update(bytes);
                 payload.extend_from_slice(bytes);
-                next = if self.seen.insert(Digest(*hasher.finalize().as_bytes())) { 0 } else { usize::MAX };
+                let new = self.seen.insert(Digest(*hasher.finalize().as_bytes()));
+                untried = if new { self.starting_by(payload.len()) } else { 0 };
                 continue;
             }
             let choice = choices.pop()?;
             payload.truncate(choice.before);
             hasher = choice.hasher;
-            next = choice.next;
+            untried = choice.untried;
         }
     }
 
-    /// The first fragment from number `next` on that agrees with the beginning and goes on, and what it adds.
-    fn follow(&mut self, next: usize, payload: &[u8], at: u64) -> Option<(usize, &'a [u8])> {
-        for (index, part) in self.parts.iter().enumerate().skip(next) {
+    /// How many fragments start at this place or before it.
+    fn starting_by(&self, at: usize) -> usize {
+        self.parts.partition_point(|part| part.range.start <= len64(at))
+    }
+
+    /// The last of the first `untried` fragments that agrees with the beginning and goes on, and what it adds.
+    fn follow(&mut self, untried: usize, payload: &[u8], at: u64) -> Option<(usize, &'a [u8])> {
+        for (index, part) in self.parts.iter().enumerate().take(untried).rev() {
             self.work_left = self.work_left.checked_sub(1)?;
-            if part.range.start > at || at >= part.range.end {
+            if at >= part.range.end {
                 continue;
             }
             let common = part.bytes_in(&(part.range.start..at));

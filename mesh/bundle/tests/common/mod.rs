@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 #![allow(clippy::allow_attributes, reason = "an expectation would fail in the files that use all of it")]
 
+pub(crate) mod pieces;
+
 use core::convert::Infallible;
 
 use cairn_bundle::{
