@@ -78,6 +78,7 @@
 
 extern crate alloc;
 
+mod aead;
 mod agreement;
 pub mod block;
 pub mod bpsec;

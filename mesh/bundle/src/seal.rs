@@ -4,13 +4,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use chacha20poly1305::aead::inout::InOutBuf;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
 use rand_core::CryptoRng;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
+use crate::aead::{self, TAG_BYTES};
 use crate::agreement::{agree, ephemeral_secret};
 use crate::block::{Block, BlockFlags, BlockKind, HopCount, PAYLOAD_NUMBER};
 use crate::bundle::{Bundle, BundleId, DecodeError};
@@ -27,7 +25,6 @@ use crate::primary::{BundleFlags, CreationTimestamp, Primary};
 /// of [`bundle_bytes_max`](crate::Limits::bundle_bytes_max).
 pub const PAYLOAD_BYTES_MAX: usize = 14 << 20;
 
-const TAG_BYTES: usize = 16;
 const HOP_COUNT_NUMBER: u64 = 4;
 const AGE_NUMBER: u64 = 5;
 
@@ -282,9 +279,8 @@ fn secure(
     let aad = cose::encryption_aad(&source, &header, &bcb, &payload, &to);
     // In place, so that there is one copy of the plaintext and it is overwritten.
     let bytes = padded.len();
-    let tag = cipher(&cose::content_key(&shared, &source, &to))
-        .encrypt_inout_detached(&Nonce::from(cose::IV), &aad, padded.as_mut_slice().into())
-        .map_err(|_| SealError::TooLarge { bytes })?;
+    let key = cose::content_key(&shared, &source, &to);
+    let tag = aead::encrypt(&key, &cose::IV, &aad, &mut padded).ok_or(SealError::TooLarge { bytes })?;
     payload.data = core::mem::take(&mut *padded);
     payload.data.extend_from_slice(&tag);
     let bib = integrity_block(&source, me, &header, Some(&bcb), &payload);
@@ -450,8 +446,7 @@ impl<'a> Verified<'a> {
 fn decrypt(key: &[u8; 32], aad: &[u8], data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (body, tag) = data.split_last_chunk::<TAG_BYTES>()?;
     let mut plaintext = Zeroizing::new(alloc::vec![0; body.len()]);
-    let buffer = InOutBuf::new(body, &mut plaintext).ok()?;
-    cipher(key).decrypt_inout_detached(&Nonce::from(cose::IV), aad, buffer, &Tag::from(*tag)).ok()?;
+    aead::decrypt(key, &cose::IV, aad, body, *tag, &mut plaintext)?;
     Some(plaintext)
 }
 
@@ -463,10 +458,6 @@ fn only(bundle: &Bundle, kind: BlockKind, number: u64) -> Result<Option<&Block>,
         (Some(block), None) if block.number == number && block.crc == CrcType::None => Ok(Some(block)),
         (Some(_), _) => Err(OpenError::Profile),
     }
-}
-
-fn cipher(key: &[u8; 32]) -> ChaCha20Poly1305 {
-    ChaCha20Poly1305::new(key.into())
 }
 
 impl fmt::Debug for Opened {
