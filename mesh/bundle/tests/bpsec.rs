@@ -421,6 +421,80 @@ fn what_a_decrypted_signature_covers_is_checked_like_any_other() {
 }
 
 #[test]
+fn what_still_has_a_signature_gets_no_checksum() {
+    let mut secured = bundle();
+    sign(&mut secured, &[PAYLOAD], Scope::ALL).unwrap();
+    encrypt_with(&mut secured, &[PAYLOAD], Header::default(), &gateway()).unwrap();
+    let policy = SecurityPolicy { accepts: vec![Who::Endpoint(gateway())], ..SecurityPolicy::default() };
+    let passed = run(&secured, Place::Waypoint, &policy).unwrap();
+    assert_eq!(fates(&passed).last(), Some(&(PAYLOAD, Fate::Verified)));
+    assert_eq!(passed.bundle.block(PAYLOAD).unwrap().crc, CrcType::None);
+    let bib = passed.outcomes.last().unwrap().block;
+    assert_eq!(passed.bundle.block(bib).unwrap().crc, CrcType::Crc32, "it is not encrypted any more");
+}
+
+#[test]
+fn bundles_that_break_the_rules_are_refused_as_conflicts() {
+    let mut secured = bundle();
+    let bib = sign(&mut secured, &[AGE], Scope::ALL).unwrap();
+    let bcb = encrypt(&mut secured, &[OTHER]).unwrap()[0];
+    let with = |number: u64, change: &dyn Fn(&mut SecurityBlock)| {
+        let mut changed = secured.clone();
+        let block = changed.block_mut(number).unwrap();
+        let mut asb = SecurityBlock::decode(&block.data).unwrap();
+        change(&mut asb);
+        block.data = asb.encode();
+        changed
+    };
+    let covers = |target: u64| move |asb: &mut SecurityBlock| asb.targets = vec![target];
+    let again = |number: u64| {
+        let mut changed = secured.clone();
+        let copy = cairn_bundle::Block { number: 99, ..changed.block(number).unwrap().clone() };
+        changed.blocks.insert(0, copy);
+        changed
+    };
+    let mut number = secured.clone();
+    number.block_mut(AGE).unwrap().number = OTHER;
+    let mut garbage = secured.clone();
+    garbage.block_mut(bib).unwrap().data = vec![0xff];
+    let target = |block, target| Conflict::Target { block, target };
+    let cases = [
+        (with(bib, &covers(OTHER)), Conflict::ReadableOverEncrypted { block: bib, target: OTHER }),
+        (with(bib, &covers(bib)), target(bib, bib)),
+        (with(bib, &covers(bcb)), target(bib, bcb)),
+        (with(bib, &covers(50)), target(bib, 50)),
+        (with(bcb, &covers(0)), target(bcb, 0)),
+        (with(bcb, &covers(bcb)), target(bcb, bcb)),
+        (with(bcb, &covers(50)), target(bcb, 50)),
+        (with(bcb, &covers(PAYLOAD)), Conflict::NotReplicated(bcb)),
+        (again(bib), Conflict::Twice { block: bib, target: AGE }),
+        (again(bcb), Conflict::Twice { block: bcb, target: OTHER }),
+        (number, Conflict::DuplicateNumber(OTHER)),
+    ];
+    for (bundle, conflict) in cases {
+        assert_eq!(Coverage::read(&bundle), Err(conflict));
+        assert_eq!(at_destination(&bundle), Err(Refusal::Conflict(conflict)));
+        // Nothing is added to such a bundle either.
+        let mut more = bundle.clone();
+        assert_eq!(sign(&mut more, &[PAYLOAD], Scope::ALL), Err(SourceError::Conflict(conflict)));
+        assert_eq!(more, bundle);
+    }
+    assert!(matches!(Coverage::read(&garbage), Err(Conflict::Asb { block, .. }) if block == bib));
+}
+
+#[test]
+fn reserved_scope_flags_are_ignored() {
+    let mut secured = bundle();
+    let bib = sign(&mut secured, &[AGE], Scope::ALL).unwrap();
+    let mut asb = SecurityBlock::decode(&secured.block(bib).unwrap().data).unwrap();
+    assert_eq!(asb.parameter(3), Some(&[7][..]));
+    asb.parameters.retain(|(id, _)| *id != 3);
+    asb.parameters.push((3, vec![0x19, 0xff, 0xff]));
+    secured.block_mut(bib).unwrap().data = asb.encode();
+    assert!(at_destination(&secured).is_ok());
+}
+
+#[test]
 fn everything_that_happens_is_counted() {
     let mut counts = SecurityCounts::default();
     let mut secured = bundle();
