@@ -67,8 +67,8 @@
 //! - It signs no fragment and opens none (RFC 9172 section 5.2): they are put together first. The
 //!   bundles that [`seal()`] makes forbid to be cut unless [`Draft::may_fragment`] is set.
 //! - It sends no status report: it writes and reads them and counts how many may leave.
-//! - It knows the security contexts of RFC 9173 by their targets only: such bundles are carried, not
-//!   verified and not opened.
+//! - It counts neither the uses of a key nor failed attempts with one, and distributes no shared keys: what
+//!   [`bpsec`] needs comes in as an argument.
 //! - It keeps no prekeys: whoever does writes [`Prekeys::encode`] where it can be overwritten, and calls
 //!   [`Prekeys::rotate`] when it is due. What is sealed to a long-term key has no forward secrecy.
 //! - It opens no file or socket, reads no clock and draws no randomness of its own.

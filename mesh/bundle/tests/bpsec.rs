@@ -434,6 +434,25 @@ fn what_still_has_a_signature_gets_no_checksum() {
 }
 
 #[test]
+fn on_the_way_a_signature_stays_hidden_while_what_it_covers_is() {
+    let mut secured = bundle();
+    sign(&mut secured, &[OTHER, PAYLOAD], Scope::ALL).unwrap();
+    // Two nodes encrypt: the gateway the signature, and somebody unknown here the payload.
+    let numbers = encrypt_with(&mut secured, &[OTHER, PAYLOAD], Header::default(), &gateway()).unwrap();
+    let stranger = secured.block_mut(numbers[1]).unwrap();
+    let mut asb = SecurityBlock::decode(&stranger.data).unwrap();
+    asb.source = Eid::ipn(0, 77, 0);
+    stranger.data = asb.encode();
+    let policy = SecurityPolicy { accepts: vec![Who::Anybody], ..SecurityPolicy::default() };
+    let passed = run(&secured, Place::Waypoint, &policy).unwrap();
+    let no_key = Fate::NotChecked(OperationError::NoKey);
+    assert_eq!(fates(&passed)[..2], [(OTHER, Fate::Accepted), (PAYLOAD, no_key)]);
+    assert_eq!(fates(&passed)[2].1, Fate::Passed);
+    assert!(Coverage::read(&passed.bundle).unwrap().integrity.is_empty());
+    assert_eq!(passed.bundle.block(OTHER).unwrap().data, b"extension");
+}
+
+#[test]
 fn bundles_that_break_the_rules_are_refused_as_conflicts() {
     let mut secured = bundle();
     let bib = sign(&mut secured, &[AGE], Scope::ALL).unwrap();

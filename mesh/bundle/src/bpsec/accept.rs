@@ -141,39 +141,65 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Signatures come after what they cover: on the way one whose targets stay encrypted has to
+    /// stay so as well (RFC 9172 section 3.9).
     fn decrypt_all(&mut self) -> Result<(), Refusal> {
         let coverage = Coverage::read(&self.bundle)?;
         self.sealed = coverage.is_encrypted(self.payload);
         let mut dropped = Vec::new();
-        for (number, asb) in coverage.confidentiality {
-            let mut rest = asb.clone();
-            for target in &asb.targets {
-                let fate = if self.accepts(&asb.source) {
-                    self.decrypt_one(number, &asb, *target)?
-                } else {
-                    Fate::Passed
-                };
-                match fate {
-                    Fate::Accepted => drop(rest.remove(*target)),
-                    Fate::TargetDropped(_) => {
-                        rest.remove(*target);
-                        dropped.push(*target);
-                    }
-                    Fate::Verified | Fate::Passed | Fate::NotChecked(_) => {}
-                }
-                self.note(Service::Confidentiality, number, *target, &asb.source, fate);
-            }
-            if rest != asb {
-                self.write_back(number, &rest);
+        for signatures in [false, true] {
+            for (number, asb) in &coverage.confidentiality {
+                self.decrypt_block(*number, asb, signatures, &mut dropped)?;
             }
         }
         self.forget_targets(&dropped);
         Ok(())
     }
 
+    fn decrypt_block(
+        &mut self,
+        number: u64,
+        asb: &SecurityBlock,
+        signatures: bool,
+        dropped: &mut Vec<u64>,
+    ) -> Result<(), Refusal> {
+        let kind = |bundle: &RawBundle, target| bundle.block(target).map(|block| block.kind);
+        let mut done = Vec::new();
+        for target in &asb.targets {
+            if (kind(&self.bundle, *target) == Some(BlockKind::Integrity)) != signatures {
+                continue;
+            }
+            let fate = if self.accepts(&asb.source) {
+                self.decrypt_one(number, asb, *target)?
+            } else {
+                Fate::Passed
+            };
+            match fate {
+                Fate::Accepted => done.push(*target),
+                Fate::TargetDropped(_) => {
+                    done.push(*target);
+                    dropped.push(*target);
+                }
+                Fate::Verified | Fate::Passed | Fate::NotChecked(_) => {}
+            }
+            self.note(Service::Confidentiality, number, *target, &asb.source, fate);
+        }
+        let block = self.bundle.block(number).map(|block| SecurityBlock::decode(&block.data));
+        if let Some(Ok(mut rest)) = block.filter(|_| !done.is_empty()) {
+            for target in done {
+                rest.remove(target);
+            }
+            self.write_back(number, &rest);
+        }
+        Ok(())
+    }
+
     fn decrypt_one(&mut self, number: u64, asb: &SecurityBlock, target: u64) -> Result<Fate, Refusal> {
         let result = self.operation(number, asb, target, |context, operation| context.decrypt(operation));
         match result {
+            Ok(data) if self.place == Place::Waypoint && self.covers_encrypted(target, &data) => {
+                Ok(Fate::Passed)
+            }
             Ok(mut data) => {
                 if let Some(block) = self.bundle.block_mut(target) {
                     block.data = core::mem::take(&mut *data);
@@ -183,6 +209,15 @@ impl Work<'_> {
             Err(error) if self.place == Place::Waypoint && error.is_unknown() => Ok(Fate::NotChecked(error)),
             Err(error) => self.fail(Service::Confidentiality, number, target, error),
         }
+    }
+
+    /// Whether a block is an integrity block, decrypted to `data`, over something that is encrypted.
+    fn covers_encrypted(&self, number: u64, data: &[u8]) -> bool {
+        let integrity = self.bundle.block(number).is_some_and(|block| block.kind == BlockKind::Integrity);
+        let encrypted = encrypted(&self.bundle);
+        integrity
+            && SecurityBlock::decode(data)
+                .is_ok_and(|asb| asb.targets.iter().any(|target| encrypted.contains(target)))
     }
 
     fn verify_all(&mut self) -> Result<(), Refusal> {
