@@ -2,12 +2,13 @@
 
 mod common;
 
-use cairn_bundle::BlockKind;
 use cairn_bundle::{
-    Bundle, Conflict, Fragment, Inserted, Origin, Reassembly, ReassemblyError, ReassemblyLimits,
+    BlockKind, Bundle, Conflict, Fragment, Inserted, Origin, Reassembly, ReassemblyError, ReassemblyLimits,
 };
 use common::pieces::{HERE, LIAR, at, bundle, bytes, eid, insert, whole, with_payload};
-use common::{block, primary};
+use common::{Seeded, block, primary};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 #[test]
 fn what_is_no_fragment_or_too_late_or_too_large_is_refused() {
@@ -244,4 +245,50 @@ fn the_oldest_accepted_name_is_forgotten_at_the_limit() {
     }
     assert_eq!(parts.insert(second[0].clone(), HERE, at(0)), Ok(Inserted::Late));
     assert!(matches!(parts.insert(first[0].clone(), HERE, at(0)), Ok(Inserted::Stored(_))));
+}
+
+proptest! {
+    #[test]
+    fn what_one_neighbour_brings_in_full_is_offered_whatever_others_forge(
+        size in 2_usize..60,
+        piece in 1_usize..20,
+        lies in vec((any::<usize>(), 1_usize..25, any::<u8>()), 0..12),
+        order in any::<u64>(),
+    ) {
+        let original = bundle(&bytes(size));
+        let mut all: Vec<(Bundle, Origin)> =
+            original.fragment(piece).unwrap().into_iter().map(|piece| (piece, HERE)).collect();
+        prop_assume!(all.len() > 1);
+        for (start, length, value) in lies {
+            let start = start % size;
+            let end = (start + length).min(size);
+            let cuts: Vec<usize> = [start, end].into_iter().filter(|cut| (1..size).contains(cut)).collect();
+            let pieces = original.fragment_at(&cuts).unwrap();
+            let found = pieces.iter().find(|piece| {
+                piece.primary().fragment.is_some_and(|place| usize::try_from(place.offset) == Ok(start))
+            });
+            if let Some(found) = found {
+                all.push((with_payload(found, &vec![value; found.payload().len()]), LIAR));
+            }
+        }
+        let mut rng = Seeded(order);
+        all.sort_by_cached_key(|_| rand_core::TryRng::try_next_u64(&mut rng).unwrap());
+        let mut parts = Reassembly::default();
+        let mut offers = Vec::new();
+        for (piece, origin) in all {
+            if let Inserted::Stored(progress) = parts.insert(piece, origin, at(0)).unwrap() {
+                offers.extend(progress.whole);
+            }
+        }
+        let id = parts.pending().next().unwrap().clone();
+        while let Some(next) = parts.refuse(&id, 0) {
+            prop_assert_eq!(next.bundle.payload().len(), size);
+            offers.push(next);
+        }
+        prop_assert!(offers.iter().any(|offer| offer.bundle == original));
+        // Nothing is offered twice.
+        for (index, offer) in offers.iter().enumerate() {
+            prop_assert!(offers[..index].iter().all(|other| other.bundle != offer.bundle));
+        }
+    }
 }

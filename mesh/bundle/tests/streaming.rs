@@ -439,6 +439,28 @@ fn a_writer_goes_on_from_any_byte() {
 
 proptest! {
     #[test]
+    fn a_transfer_that_is_cut_again_and_again_ends_with_the_same_bundle(
+        data in vec(any::<u8>(), 0..600),
+        crc in 0_usize..3,
+        cuts in vec(any::<usize>(), 0..12),
+    ) {
+        let bytes = bundle(CHECKSUMS[crc], &data).encode();
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut % bytes.len()).collect();
+        places.push(bytes.len());
+        places.sort_unstable();
+        let mut reading = Reading::new(StreamLimits::default());
+        let mut start = 0;
+        for end in places {
+            reading.resumed(&bytes[start..end]).unwrap();
+            let checkpoint = reading.reader.checkpoint().unwrap();
+            reading.reader = BundleReader::resume(&checkpoint, StreamLimits::default()).unwrap();
+            start = end;
+        }
+        prop_assert_eq!(reading.reader.finish(), Ok(()));
+        prop_assert_eq!(reading.bundle(), decode(&bytes).unwrap());
+    }
+
+    #[test]
     fn any_cuts_give_the_bundle_that_was_written(
         data in vec(any::<u8>(), 0..600),
         crc in 0_usize..3,

@@ -14,6 +14,9 @@ use crate::view::{BlockView, PrimaryView};
 
 const CHECKPOINT_VERSION: u64 = 1;
 
+/// What can follow after a payload: a checksum with its head, and two end marks.
+const TAIL_BYTES_MAX: u64 = 7;
+
 /// What a node is ready to take of a bundle that it does not hold in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
@@ -434,7 +437,7 @@ impl BundleReader {
     /// # Errors
     /// If the checkpoint is damaged, or its header is refused now.
     pub fn resume(bytes: &[u8], limits: StreamLimits) -> Result<Self, CheckpointError> {
-        let ([phase, position, numbers @ ..], [raw, partial]) =
+        let ([phase, position, delivered, numbers @ ..], [raw, partial]) =
             checkpoint::read::<7>(bytes, CHECKPOINT_VERSION)?;
         let mut reader = Self::new(limits);
         let mut rest = raw.as_slice();
@@ -447,7 +450,13 @@ impl BundleReader {
             return Err(CheckpointError::Contradiction);
         }
         if in_payload {
+            let behind =
+                reader.position.checked_add(delivered).and_then(|before| position.checked_sub(before));
+            if behind.is_none_or(|tail| tail > TAIL_BYTES_MAX || (phase == 1 && tail > 0)) {
+                return Err(CheckpointError::Contradiction);
+            }
             reader.position = position;
+            reader.payload.delivered = delivered;
             reader.restore(phase, numbers, &partial)?;
         } else if position != reader.position {
             return Err(CheckpointError::Contradiction);
@@ -455,17 +464,16 @@ impl BundleReader {
         Ok(reader)
     }
 
-    fn restore(&mut self, phase: u64, numbers: [u64; 5], partial: &[u8]) -> Result<(), CheckpointError> {
+    fn restore(&mut self, phase: u64, numbers: [u64; 4], partial: &[u8]) -> Result<(), CheckpointError> {
         let wrong = CheckpointError::Contradiction;
-        let [delivered, left, sum, found, found_left] = numbers;
+        let [left, sum, found, found_left] = numbers;
         let declared = self.header.as_ref().map(|header| header.payload_bytes());
-        let whole = declared.is_some() && delivered.checked_add(left) == declared;
+        let whole = declared.is_some() && self.payload.delivered.checked_add(left) == declared;
         let state = &mut self.payload;
         let missing = u8::try_from(found_left).ok().filter(|missing| *missing <= state.crc.width());
         if !whole || (left > 0) != (phase == 1) {
             return Err(wrong);
         }
-        state.delivered = delivered;
         state.left = left;
         state.sum = u32::try_from(sum).map_err(|_| wrong)?;
         state.found = u32::try_from(found).map_err(|_| wrong)?;
