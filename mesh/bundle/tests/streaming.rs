@@ -378,6 +378,18 @@ fn a_checkpoint_that_contradicts_itself_is_refused() {
     assert_eq!(resume(&[0x8a, 1, 1, 0, 0, 0, 0, 0, 0, 0x40, 0x40]), wrong);
     assert_eq!(resume(&[0x8a, 1, 0, 1, 0, 0, 0, 0, 0, 0x40, 0x40]), wrong);
     assert_eq!(resume(&[0x89, 1, 0, 0, 0, 0, 0, 0, 0, 0x40]), Err(CheckpointError::Cbor(CborError::Count)));
+    // The position is that of the payload behind its header, or of the few bytes after it.
+    let bytes = with_payload_block(&[0x85, 1, 1, 0, 0, 0x45, 1, 2, 3, 4, 5]);
+    for (cut, moved) in [(4, 1), (1, 8)] {
+        let mut reading = Reading::new(StreamLimits::default());
+        reading.feed(&bytes[..bytes.len() - cut]).unwrap();
+        let checkpoint = reading.reader.checkpoint().unwrap();
+        let mut body = checkpoint[..checkpoint.len() - 4].to_vec();
+        assert_eq!(body[3], 0x18, "the position has one byte");
+        assert_eq!(resume(&body), Ok(()));
+        body[4] += moved;
+        assert_eq!(resume(&body), wrong);
+    }
     let writer = |body: &[u8]| BundleWriter::resume(&sealed(body)).map(|_| ());
     // version, checksum type, sum, announced, noted, written, finished, nothing, nothing
     assert_eq!(writer(&[0x89, 2, 0, 0, 5, 3, 9, 0, 0x40, 0x40]), Ok(()));
