@@ -232,6 +232,22 @@ impl<'a> Reader<'a> {
         Ok(if negative { !value } else { value })
     }
 
+    /// A byte string; chunks are joined.
+    pub(crate) fn bytes(&mut self) -> Result<Cow<'a, [u8]>, CborError> {
+        self.string(BYTES)
+    }
+
+    /// Starts a map; its elements are pairs.
+    pub(crate) fn map(&mut self) -> Result<Elements, CborError> {
+        Ok(Elements { left: self.head_of(MAP)? })
+    }
+
+    /// A text string that must have a definite length.
+    pub(crate) fn text_definite(&mut self) -> Result<&'a str, CborError> {
+        let len = self.head_of(TEXT)?.ok_or(CborError::Indefinite)?;
+        core::str::from_utf8(self.take(len)?).map_err(|_| CborError::Utf8)
+    }
+
     /// One item of any type, as its bytes.
     pub(crate) fn item(&mut self) -> Result<&'a [u8], CborError> {
         let start = self.position();
@@ -331,6 +347,15 @@ pub(crate) trait Write {
     /// Writes the number `-1 - value`.
     fn put_nint(&mut self, value: u64) {
         self.head(NINT, value);
+    }
+
+    /// Writes a number of either sign.
+    fn put_int(&mut self, value: i64) {
+        match u64::try_from(value) {
+            Ok(value) => self.put_uint(value),
+            // -1 - n, and !n is that without overflow.
+            Err(_) => self.put_nint((!value).unsigned_abs()),
+        }
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) {

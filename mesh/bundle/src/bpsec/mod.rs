@@ -71,6 +71,7 @@
 pub mod accept;
 pub mod asb;
 pub mod context;
+pub mod cose;
 pub mod default;
 pub mod key;
 pub mod policy;
