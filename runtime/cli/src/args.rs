@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{board, card, carry, credit, doctor, id, job, mail, node, peer, receipt, status};
+use crate::commands::{
+    board, bundle, card, carry, credit, doctor, id, job, mail, node, peer, receipt, status,
+};
 use crate::demo;
 
 /// A mesh runtime for devices that meet only now and then.
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Exchange with a node that no cable reaches, by a directory
     #[command(subcommand)]
     Carry(carry::CarryCommand),
+    /// Look into bundle files, make and check them
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
     /// How the node is
     Status(status::StatusArgs),
     /// Check that everything is in order

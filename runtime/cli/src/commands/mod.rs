@@ -1,6 +1,7 @@
 //! One file per group of commands.
 
 pub(crate) mod board;
+pub(crate) mod bundle;
 pub(crate) mod card;
 pub(crate) mod carry;
 pub(crate) mod credit;
@@ -32,6 +33,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Credit(args) => credit::run(context, args),
         Command::Receipt(command) => receipt::run(context, command),
         Command::Carry(command) => carry::run(context, command),
+        Command::Bundle(command) => bundle::run(context, command),
         Command::Status(_) => status::run(context),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Demo(args) => demo::run(context, &args),

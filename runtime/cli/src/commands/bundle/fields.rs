@@ -44,9 +44,8 @@ const FRAGMENT: u64 = 0x01;
 /// The fields of the primary block.
 pub(super) fn primary(bytes: &[u8], block: &BlockLayout) -> Vec<Field> {
     let flags = block.items.get(1).and_then(|item| item.argument).unwrap_or_default();
-    let mut names = vec![
-        "version", "flags", "crc type", "destination", "source", "report to", "created", "lifetime",
-    ];
+    let mut names =
+        vec!["version", "flags", "crc type", "destination", "source", "report to", "created", "lifetime"];
     if flags & FRAGMENT != 0 {
         names.extend(["fragment offset", "total bytes"]);
     }
@@ -81,7 +80,9 @@ pub(super) fn canonical(bytes: &[u8], block: &BlockLayout) -> (String, Vec<Field
     let names = names.into_iter().chain(core::iter::repeat("superfluous"));
     let fields = block.items.iter().zip(names).map(|(item, name)| {
         let value = match name {
-            "type" => number(0).map_or_else(|| raw(bytes, item), |kind| format!("{kind}: {}", kind_name(kind))),
+            "type" => {
+                number(0).map_or_else(|| raw(bytes, item), |kind| format!("{kind}: {}", kind_name(kind)))
+            }
             "flags" => flags(item, &BLOCK_FLAGS),
             "crc type" => crc_type(item),
             "data" => data(bytes, item, kind),
@@ -144,9 +145,8 @@ fn created(bytes: &[u8], item: &Item) -> String {
     if time_ms == 0 {
         return format!("without a clock, number {seq}");
     }
-    let text = (time_ms / 1000)
-        .checked_sub(DTN_TO_CAIRN_S)
-        .map_or_else(|| "before 2020".to_owned(), render::moment);
+    let text =
+        (time_ms / 1000).checked_sub(DTN_TO_CAIRN_S).map_or_else(|| "before 2020".to_owned(), render::moment);
     format!("{text} ({time_ms} ms since 2000), number {seq}")
 }
 
@@ -226,7 +226,10 @@ mod tests {
         assert_eq!(duration(604_800_000), "7 d (604800000 ms)");
         assert_eq!(duration(u64::MAX), "213503982334.6 d (18446744073709551615 ms)");
         let whole = item(&[0x19, 0x80, 5], 0).unwrap();
-        assert_eq!(flags(&whole, &BUNDLE_FLAGS), "0x8005: a fragment, must not be fragmented, reserved bits 0x8000");
+        assert_eq!(
+            flags(&whole, &BUNDLE_FLAGS),
+            "0x8005: a fragment, must not be fragmented, reserved bits 0x8000"
+        );
     }
 
     #[test]

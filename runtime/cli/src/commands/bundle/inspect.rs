@@ -1,0 +1,234 @@
+//! `cairn bundle inspect`: everything that stands in a file, where it stands, and whether it holds.
+
+use core::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use cairn_bundle::bpsec::asb::SecurityBlock;
+use cairn_bundle::{BlockKind, Bundle, RawBundle};
+use clap::Args;
+use serde::Serialize;
+
+use super::fields::{self, Field};
+use super::files;
+use super::layout::Layout;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::out;
+
+/// Which bundle.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The bundle file; `-` for stdin
+    file: PathBuf,
+    /// Show all bytes of every block in hexadecimal digits
+    #[arg(long)]
+    hex: bool,
+}
+
+/// All that is known about a file, for machines and as text.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: String,
+    bytes: usize,
+    /// Whether all rules that can be checked without keys hold.
+    holds: bool,
+    /// The first rule that does not.
+    error: Option<String>,
+    /// Where the bytes stop to be a bundle's.
+    stop: Option<Stop>,
+    /// The name of the bundle, if it holds.
+    id: Option<Id>,
+    blocks: Vec<Block>,
+    security: Vec<Security>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stop {
+    offset: usize,
+    reason: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Id {
+    content_id: String,
+    source: String,
+    time_ms: u64,
+    seq: u64,
+    fragment: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Block {
+    offset: usize,
+    bytes: usize,
+    title: String,
+    fields: Vec<Field>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
+}
+
+/// What a security block covers, and by what means.
+#[derive(Debug, Serialize)]
+struct Security {
+    block: u64,
+    service: &'static str,
+    targets: Vec<u64>,
+    context: Option<i64>,
+    context_name: &'static str,
+    source: Option<String>,
+    error: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: &InspectArgs) -> Result<(), Failure> {
+    let bytes = files::read(&args.file)?;
+    let report = Report::of(&args.file, &bytes, args.hex);
+    if context.json() {
+        out::json(&report)?
+    } else {
+        out::text(&report.to_text())?
+    }
+    if report.holds { Ok(()) } else { Err(Failure::Said) }
+}
+
+impl Report {
+    fn of(file: &Path, bytes: &[u8], hex: bool) -> Self {
+        let layout = Layout::of(bytes);
+        let blocks = layout.blocks.iter().enumerate().map(|(index, block)| {
+            let (title, fields) = if index == 0 {
+                ("primary block".to_owned(), fields::primary(bytes, block))
+            } else {
+                fields::canonical(bytes, block)
+            };
+            let raw = bytes.get(block.span.clone()).unwrap_or_default();
+            let hex = hex.then(|| fields::hex(raw));
+            Block { offset: block.span.start, bytes: block.span.len(), title, fields, hex }
+        });
+        let decoded = Bundle::decode(bytes, &files::LIMITS);
+        let trailing = (layout.stop.is_none() && layout.end < bytes.len())
+            .then_some(Stop { offset: layout.end, reason: "bytes follow after the end of the bundle" });
+        Self {
+            file: files::name(file),
+            bytes: bytes.len(),
+            holds: decoded.is_ok(),
+            error: decoded.as_ref().err().map(ToString::to_string),
+            stop: layout.stop.map(|stop| Stop { offset: stop.offset, reason: stop.reason }).or(trailing),
+            id: decoded.as_ref().ok().map(Id::of),
+            blocks: blocks.collect(),
+            security: RawBundle::decode(bytes, &files::LIMITS)
+                .map_or_else(|_| Vec::new(), |raw| security(&raw)),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = format!("{}: {} bytes\n", out::clean_line(&self.file), self.bytes);
+        for (index, block) in self.blocks.iter().enumerate() {
+            let last = index + 1 == self.blocks.len();
+            let (branch, trunk) = if last { ("└─", "   ") } else { ("├─", "│  ") };
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{branch} {:06x}  {} ({} bytes)", block.offset, block.title, block.bytes);
+            for (index, field) in block.fields.iter().enumerate() {
+                let branch = if index + 1 == block.fields.len() { "└─" } else { "├─" };
+                let Field { offset, name, value, .. } = field;
+                let _ = writeln!(text, "{trunk}{branch} {offset:06x}  {name:<15} {}", out::clean_line(value));
+            }
+            for line in block.hex.iter().flat_map(|hex| hex_lines(hex, block.offset)) {
+                let _ = writeln!(text, "{trunk}   {line}");
+            }
+        }
+        for security in &self.security {
+            text.push_str(&security.to_text());
+        }
+        if let Some(Stop { offset, reason }) = &self.stop {
+            let _ = writeln!(text, "stops     at {offset:06x}: {reason}");
+        }
+        match (&self.id, &self.error) {
+            (Some(id), _) => {
+                let _ = writeln!(
+                    text,
+                    "content   {}\nholds     all rules that need no keys, checksums included",
+                    id.content_id
+                );
+            }
+            (None, Some(error)) => {
+                let _ = writeln!(text, "refused   {}", out::clean_line(error));
+            }
+            (None, None) => {}
+        }
+        text
+    }
+}
+
+impl Id {
+    fn of(bundle: &Bundle) -> Self {
+        let id = bundle.id();
+        Self {
+            content_id: bundle.content_id().to_string(),
+            source: id.source.to_string(),
+            time_ms: id.time_ms,
+            seq: id.seq,
+            fragment: id.fragment,
+        }
+    }
+}
+
+fn security(raw: &RawBundle) -> Vec<Security> {
+    let service = |kind| match kind {
+        BlockKind::Integrity => Some("integrity"),
+        BlockKind::Confidentiality => Some("confidentiality"),
+        _ => None,
+    };
+    let blocks = raw.blocks.iter().filter_map(|block| Some((block, service(block.kind)?)));
+    blocks
+        .map(|(block, service)| match SecurityBlock::decode(&block.data) {
+            Ok(asb) => Security {
+                block: block.number,
+                service,
+                targets: asb.targets,
+                context: Some(asb.context),
+                context_name: context_name(asb.context),
+                source: Some(asb.source.to_string()),
+                error: None,
+            },
+            Err(error) => Security {
+                block: block.number,
+                service,
+                targets: Vec::new(),
+                context: None,
+                context_name: "not readable, perhaps encrypted",
+                source: None,
+                error: Some(error.to_string()),
+            },
+        })
+        .collect()
+}
+
+const fn context_name(context: i64) -> &'static str {
+    match context {
+        1 => "BIB-HMAC-SHA2",
+        2 => "BCB-AES-GCM",
+        3 => "COSE",
+        _ => "of an unknown context",
+    }
+}
+
+impl Security {
+    fn to_text(&self) -> String {
+        let targets: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
+        let of = self
+            .source
+            .as_deref()
+            .map_or_else(String::new, |source| format!(", by {}", out::clean_line(source)));
+        let over =
+            if targets.is_empty() { String::new() } else { format!(" over block {}", targets.join(", ")) };
+        format!("security  block {}: {}{over}, {}{of}\n", self.block, self.service, self.context_name)
+    }
+}
+
+/// Sixteen bytes a line, with the offset of the first.
+fn hex_lines(hex: &str, offset: usize) -> impl Iterator<Item = String> {
+    let lines = hex.as_bytes().chunks(32).enumerate();
+    lines.map(move |(line, digits)| {
+        let pairs: Vec<&str> = digits.chunks(2).filter_map(|pair| core::str::from_utf8(pair).ok()).collect();
+        format!("{:06x}  {}", offset + 16 * line, pairs.join(" "))
+    })
+}
