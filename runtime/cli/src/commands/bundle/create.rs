@@ -1,0 +1,197 @@
+//! `cairn bundle create`: a bundle file out of any payload.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cairn_bundle::{
+    Bundle, CreationTimestamp, Draft, Eid, Identity, SignedCard, plain, seal, sign,
+};
+use cairn_node::identity_file;
+use clap::Args;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::files;
+use crate::commands::card;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::out;
+
+/// Seconds from 1970, where system clocks begin, to 2000, where bundle times begin.
+const UNIX_TO_DTN_S: u64 = 946_684_800;
+
+/// What to make.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("recipient").required(true).args(["card", "to"]))]
+pub(crate) struct CreateArgs {
+    /// File with the payload; `-` for stdin
+    payload: PathBuf,
+    /// Where to write the bundle, must not exist; `-` for stdout
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Card of the recipient: a file, `-` for stdin, or the `CAIRN:` text itself. The bundle is sealed to it
+    #[arg(long, value_name = "FILE|-|TEXT")]
+    card: Option<String>,
+    /// Any endpoint, such as dtn://relief/~alerts or ipn:7.1; with --sign or --plain only
+    #[arg(long, value_name = "ENDPOINT")]
+    to: Option<String>,
+    /// Service of the recipient that it is for, with --card
+    #[arg(long, default_value = "inbox")]
+    service: String,
+    /// Service of this node that it comes from
+    #[arg(long, default_value = "file")]
+    from_service: String,
+    /// Signed, and readable for everybody
+    #[arg(long, conflicts_with = "plain")]
+    sign: bool,
+    /// Readable for everybody and signed by nobody
+    #[arg(long)]
+    plain: bool,
+    /// How long it is of use: a number with s, min, h or d
+    #[arg(long, default_value = "30d", value_parser = lifetime_ms)]
+    lifetime: u64,
+    /// Nodes that it may pass: 1 to 255
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..))]
+    hops: u8,
+    /// Leave out the creation time, as a node without a clock does: its age alone counts
+    #[arg(long)]
+    no_clock: bool,
+    /// Allow that it is cut into fragments on the way
+    #[arg(long)]
+    may_fragment: bool,
+}
+
+/// What was made, for machines.
+#[derive(Debug, Serialize)]
+struct Made {
+    file: String,
+    bytes: usize,
+    content_id: String,
+    destination: String,
+    protection: &'static str,
+}
+
+pub(super) fn run(context: &Context, args: &CreateArgs) -> Result<(), Failure> {
+    if args.card.as_deref() == Some("-") && files::is_stdio(&args.payload) {
+        return Err(Failure::new("card and payload cannot both come from stdin", "name a file for one of them"));
+    }
+    if files::is_stdio(&args.out) && context.json() {
+        return Err(Failure::new("bundle and JSON cannot both go to stdout", "name a file with --out"));
+    }
+    let me = identity(context)?;
+    let payload = Zeroizing::new(files::read(&args.payload)?);
+    let (bundle, protection) = make(args, &me, &payload)?;
+    let bytes = bundle.encode();
+    files::write_new(&args.out, &bytes)?;
+    let made = Made {
+        file: files::name(&args.out),
+        bytes: bytes.len(),
+        content_id: bundle.content_id().to_string(),
+        destination: bundle.destination().to_string(),
+        protection,
+    };
+    if context.json() {
+        return out::json(&made);
+    }
+    out::say(&out::clean(&format!("{} bytes for {}, {protection}", made.bytes, made.destination)));
+    Ok(())
+}
+
+fn identity(context: &Context) -> Result<Identity, Failure> {
+    identity_file::load(context.home())?.ok_or_else(|| {
+        Failure::new(
+            format!("there is no identity in {}", context.home().display()),
+            "make one with `cairn id`, or name the data directory of a node with --home",
+        )
+    })
+}
+
+fn make(args: &CreateArgs, me: &Identity, payload: &[u8]) -> Result<(Bundle, &'static str), Failure> {
+    let impossible = |error: &dyn core::fmt::Display| {
+        Failure::new(format!("cannot make this bundle: {error}"), "see `cairn bundle create --help`")
+    };
+    let card = args.card.as_deref().map(read_card).transpose()?;
+    let destination = match (&card, &args.to) {
+        (Some(card), _) => Eid::node(&card.card().node, &args.service),
+        (None, to) => to.as_deref().unwrap_or_default().parse(),
+    };
+    let mut random = Zeroizing::new([0_u8; 40]);
+    getrandom::fill(random.as_mut_slice())
+        .map_err(|_| Failure::new("the system gives no randomness", "try again on another machine"))?;
+    let [seed @ .., _, _, _, _, _, _, _, _] = &*random;
+    let [.., a, b, c, d, e, f, g, h] = &*random;
+    let draft = Draft {
+        destination: destination.map_err(|error| impossible(&error))?,
+        source_service: &args.from_service,
+        creation: CreationTimestamp {
+            time_ms: if args.no_clock { 0 } else { now_ms()? },
+            // Random, as a node's own: no two bundles of one source and time share it.
+            seq: u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) >> 1,
+        },
+        lifetime_ms: args.lifetime,
+        hop_limit: args.hops,
+        age_ms: Some(0),
+        may_fragment: args.may_fragment,
+        payload,
+    };
+    let made = match &card {
+        _ if args.plain => plain(&draft, me).map(|bundle| (bundle, "neither sealed nor signed")),
+        _ if args.sign => sign(&draft, me).map(|bundle| (bundle, "signed, not sealed")),
+        Some(card) => {
+            let mut rng = cairn_node::core::SeedRng::new(seed);
+            let key = card.card().sealing_key;
+            seal(&draft, me, &key, &mut rng).map(|bundle| (bundle, "sealed and signed"))
+        }
+        None => {
+            return Err(Failure::new(
+                "a bundle for an endpoint without a card cannot be sealed",
+                "give the recipient's card with --card, or ask for --sign or --plain",
+            ));
+        }
+    };
+    made.map_err(|error| impossible(&error))
+}
+
+fn read_card(card: &str) -> Result<SignedCard, Failure> {
+    let text = card::read(card)?;
+    SignedCard::from_text(&text).map_err(|error| {
+        Failure::new(format!("this is no card: {error}"), "name a file that `cairn card export` wrote")
+    })
+}
+
+fn now_ms() -> Result<u64, Failure> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    ms.checked_sub(UNIX_TO_DTN_S * 1000)
+        .ok_or_else(|| Failure::new("the clock of this machine stands before 2000", "set it, or use --no-clock"))
+}
+
+/// Reads `90s`, `15min`, `12h` or `7d`.
+fn lifetime_ms(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("write a number with s, min, h or d, such as 12h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "write a whole number before the unit".to_owned())?;
+    number.checked_mul(unit_ms).filter(|ms| *ms > 0).ok_or_else(|| "that is too long, or no time at all".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_a_number_with_a_unit() {
+        assert_eq!(lifetime_ms("90s"), Ok(90_000));
+        assert_eq!(lifetime_ms("15min"), Ok(900_000));
+        assert_eq!(lifetime_ms("7d"), Ok(604_800_000));
+        for wrong in ["", "7", "d", "-1h", "1.5h", "0s", "7 d", "1w", "99999999999999999999d", "18446744073709551615d"] {
+            assert!(lifetime_ms(wrong).is_err(), "{wrong}");
+        }
+    }
+}
