@@ -72,7 +72,7 @@ pub(crate) fn run(context: &Context, command: CardCommand) -> Result<(), Failure
     }
 }
 
-fn read(card: &str) -> Result<String, Failure> {
+pub(crate) fn read(card: &str) -> Result<String, Failure> {
     read_text("card", card, PREFIX, "name a file that `cairn card export` wrote")
 }
 

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cairn_bundle::{
-    Bundle, CreationTimestamp, Draft, Eid, Identity, SignedCard, plain, seal, sign,
+    Bundle, CreationTimestamp, Draft, Eid, Identity, SealedTo, SealingTarget, SenderClock, SignedCard, plain,
+    seal, sign,
 };
+use cairn_node::core::SeedRng;
 use cairn_node::identity_file;
 use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::fields::DTN_TO_CAIRN_S;
 use super::files;
 use crate::commands::card;
 use crate::context::Context;
@@ -68,7 +71,20 @@ struct Made {
     bytes: usize,
     content_id: String,
     destination: String,
-    protection: &'static str,
+    sealed: bool,
+    signed: bool,
+    /// Which kind of key it is sealed to: `prekey` or `long-term`.
+    sealed_to: Option<&'static str>,
+    /// Why that is the long-term key, which is never erased.
+    fallback: Option<String>,
+}
+
+/// How a bundle is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protection {
+    Sealed(SealingTarget),
+    Signed,
+    Plain,
 }
 
 pub(super) fn run(context: &Context, args: &CreateArgs) -> Result<(), Failure> {
@@ -83,18 +99,46 @@ pub(super) fn run(context: &Context, args: &CreateArgs) -> Result<(), Failure> {
     let (bundle, protection) = make(args, &me, &payload)?;
     let bytes = bundle.encode();
     files::write_new(&args.out, &bytes)?;
-    let made = Made {
-        file: files::name(&args.out),
-        bytes: bytes.len(),
-        content_id: bundle.content_id().to_string(),
-        destination: bundle.destination().to_string(),
-        protection,
-    };
+    let made = Made::of(files::name(&args.out), bytes.len(), &bundle, protection);
     if context.json() {
         return out::json(&made);
     }
-    out::say(&out::clean(&format!("{} bytes for {}, {protection}", made.bytes, made.destination)));
+    out::say(&out::clean(&made.to_text()));
     Ok(())
+}
+
+impl Made {
+    fn of(file: String, bytes: usize, bundle: &Bundle, protection: Protection) -> Self {
+        let target = match protection {
+            Protection::Sealed(target) => Some(target),
+            Protection::Signed | Protection::Plain => None,
+        };
+        Self {
+            file,
+            bytes,
+            content_id: bundle.content_id().to_string(),
+            destination: bundle.destination().to_string(),
+            sealed: target.is_some(),
+            signed: protection != Protection::Plain,
+            sealed_to: target.map(|target| match target.kind {
+                SealedTo::Prekey => "prekey",
+                SealedTo::LongTerm => "long-term",
+            }),
+            fallback: target.and_then(|target| target.fallback).map(|reason| reason.to_string()),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let Self { bytes, destination, .. } = self;
+        let protection = match (self.sealed_to, &self.fallback) {
+            (Some("prekey"), _) => "signed, and sealed to a prekey that its owner will erase".to_owned(),
+            (Some(_), Some(reason)) => format!("signed, and sealed to the recipient's long-term key: {reason}"),
+            (Some(_), None) => "signed, and sealed to the recipient's long-term key".to_owned(),
+            (None, _) if self.signed => "signed, and readable for everybody".to_owned(),
+            (None, _) => "signed by nobody, and readable for everybody".to_owned(),
+        };
+        format!("{bytes} bytes for {destination}, {protection}")
+    }
 }
 
 fn identity(context: &Context) -> Result<Identity, Failure> {
@@ -106,7 +150,7 @@ fn identity(context: &Context) -> Result<Identity, Failure> {
     })
 }
 
-fn make(args: &CreateArgs, me: &Identity, payload: &[u8]) -> Result<(Bundle, &'static str), Failure> {
+fn make(args: &CreateArgs, me: &Identity, payload: &[u8]) -> Result<(Bundle, Protection), Failure> {
     let impossible = |error: &dyn core::fmt::Display| {
         Failure::new(format!("cannot make this bundle: {error}"), "see `cairn bundle create --help`")
     };
@@ -132,15 +176,17 @@ fn make(args: &CreateArgs, me: &Identity, payload: &[u8]) -> Result<(Bundle, &'s
         hop_limit: args.hops,
         age_ms: Some(0),
         may_fragment: args.may_fragment,
+        admin_record: false,
         payload,
     };
     let made = match &card {
-        _ if args.plain => plain(&draft, me).map(|bundle| (bundle, "neither sealed nor signed")),
-        _ if args.sign => sign(&draft, me).map(|bundle| (bundle, "signed, not sealed")),
+        _ if args.plain => plain(&draft, me).map(|bundle| (bundle, Protection::Plain)),
+        _ if args.sign => sign(&draft, me).map(|bundle| (bundle, Protection::Signed)),
         Some(card) => {
-            let mut rng = cairn_node::core::SeedRng::new(seed);
-            let key = card.card().sealing_key;
-            seal(&draft, me, &key, &mut rng).map(|bundle| (bundle, "sealed and signed"))
+            let clock = SenderClock { wall_s: wall_s(args), heard_s: None };
+            let target = card.card().sealing_target(&clock);
+            let sealed = seal(&draft, me, &target.key, &mut SeedRng::new(seed));
+            sealed.map(|bundle| (bundle, Protection::Sealed(target)))
         }
         None => {
             return Err(Failure::new(
@@ -150,6 +196,12 @@ fn make(args: &CreateArgs, me: &Identity, payload: &[u8]) -> Result<(Bundle, &'s
         }
     };
     made.map_err(|error| impossible(&error))
+}
+
+/// Seconds since 2020, as cards have them, if the clock is to be used at all.
+fn wall_s(args: &CreateArgs) -> Option<u64> {
+    let dtn_ms = if args.no_clock { None } else { now_ms().ok() };
+    dtn_ms.and_then(|ms| (ms / 1000).checked_sub(DTN_TO_CAIRN_S))
 }
 
 fn read_card(card: &str) -> Result<SignedCard, Failure> {

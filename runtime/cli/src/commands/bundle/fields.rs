@@ -36,7 +36,7 @@ const BLOCK_FLAGS: [(u64, &str); 4] = [
 ];
 
 /// Seconds from 2000-01-01, where bundle times begin, to 2020-01-01, where Cairn's own begin.
-const DTN_TO_CAIRN_S: u64 = 631_152_000;
+pub(super) const DTN_TO_CAIRN_S: u64 = 631_152_000;
 /// Most bytes of a string that are shown.
 const SHOWN_BYTES_MAX: usize = 32;
 const FRAGMENT: u64 = 0x01;

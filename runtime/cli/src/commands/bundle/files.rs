@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
-use cairn_bundle::Limits;
+use cairn_bundle::{Bundle, Limits};
 
 use crate::failure::Failure;
 use crate::out;
@@ -34,6 +34,16 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
         ));
     }
     Ok(bytes)
+}
+
+/// Reads a file that has to be a bundle.
+pub(super) fn read_bundle(file: &Path) -> Result<Bundle, Failure> {
+    Bundle::decode(&read(file)?, &LIMITS).map_err(|error| {
+        Failure::new(
+            format!("{} is not a bundle that can be used: {error}", name(file)),
+            format!("see where and why: cairn bundle inspect {}", name(file)),
+        )
+    })
 }
 
 /// Writes a new file durably, or stdout for `-`. A file that exists is left alone.

@@ -3,14 +3,15 @@
 use core::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use cairn_bundle::bpsec::asb::SecurityBlock;
-use cairn_bundle::{BlockKind, Bundle, RawBundle};
+use cairn_bundle::Bundle;
+use cairn_bundle::bpsec::key::KeyRing;
 use clap::Args;
 use serde::Serialize;
 
 use super::fields::{self, Field};
-use super::files;
 use super::layout::Layout;
+use super::verify::{self, Verdict};
+use super::files;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::out;
@@ -39,7 +40,8 @@ struct Report {
     /// The name of the bundle, if it holds.
     id: Option<Id>,
     blocks: Vec<Block>,
-    security: Vec<Security>,
+    /// What the security blocks say, as far as it can be told without keys.
+    security: Vec<Verdict>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,18 +67,6 @@ struct Block {
     fields: Vec<Field>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hex: Option<String>,
-}
-
-/// What a security block covers, and by what means.
-#[derive(Debug, Serialize)]
-struct Security {
-    block: u64,
-    service: &'static str,
-    targets: Vec<u64>,
-    context: Option<i64>,
-    context_name: &'static str,
-    source: Option<String>,
-    error: Option<String>,
 }
 
 pub(super) fn run(context: &Context, args: &InspectArgs) -> Result<(), Failure> {
@@ -135,8 +125,8 @@ impl Report {
                 let _ = writeln!(text, "{trunk}   {line}");
             }
         }
-        for security in &self.security {
-            text.push_str(&security.to_text());
+        for verdict in &self.security {
+            let _ = writeln!(text, "security  {}", verdict.to_text());
         }
         if let Some(Stop { offset, reason }) = &self.stop {
             let _ = writeln!(text, "stops     at {offset:06x}: {reason}");
@@ -168,59 +158,6 @@ impl Id {
             seq: id.seq,
             fragment: id.fragment,
         }
-    }
-}
-
-fn security(raw: &RawBundle) -> Vec<Security> {
-    let service = |kind| match kind {
-        BlockKind::Integrity => Some("integrity"),
-        BlockKind::Confidentiality => Some("confidentiality"),
-        _ => None,
-    };
-    let blocks = raw.blocks.iter().filter_map(|block| Some((block, service(block.kind)?)));
-    blocks
-        .map(|(block, service)| match SecurityBlock::decode(&block.data) {
-            Ok(asb) => Security {
-                block: block.number,
-                service,
-                targets: asb.targets,
-                context: Some(asb.context),
-                context_name: context_name(asb.context),
-                source: Some(asb.source.to_string()),
-                error: None,
-            },
-            Err(error) => Security {
-                block: block.number,
-                service,
-                targets: Vec::new(),
-                context: None,
-                context_name: "not readable, perhaps encrypted",
-                source: None,
-                error: Some(error.to_string()),
-            },
-        })
-        .collect()
-}
-
-const fn context_name(context: i64) -> &'static str {
-    match context {
-        1 => "BIB-HMAC-SHA2",
-        2 => "BCB-AES-GCM",
-        3 => "COSE",
-        _ => "of an unknown context",
-    }
-}
-
-impl Security {
-    fn to_text(&self) -> String {
-        let targets: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
-        let of = self
-            .source
-            .as_deref()
-            .map_or_else(String::new, |source| format!(", by {}", out::clean_line(source)));
-        let over =
-            if targets.is_empty() { String::new() } else { format!(" over block {}", targets.join(", ")) };
-        format!("security  block {}: {}{over}, {}{of}\n", self.block, self.service, self.context_name)
     }
 }
 
