@@ -138,8 +138,7 @@ fn every_changed_byte_of_a_sealed_bundle_is_noticed() {
     let output = desk.run(&args);
     assert_eq!(output.status.code(), Some(1));
     let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let held: Vec<&Value> =
-        checked.as_array().unwrap().iter().filter(|file| file["holds"] == true).collect();
+    let held: Vec<&Value> = checked.as_array().unwrap().iter().filter(|file| file["holds"] == true).collect();
     assert_eq!(checked.as_array().unwrap().len(), bundle.len());
     assert!(held.is_empty(), "{held:?}");
 }
@@ -169,8 +168,7 @@ fn nothing_is_unsealed_or_overwritten_by_accident() {
     assert!(!desk.path("x.bundle").exists());
     desk.note();
     let before = desk.read("note.bundle");
-    let told =
-        desk.refused(&["bundle", "create", "note.txt", "--card", "bob.card", "--out", "note.bundle"]);
+    let told = desk.refused(&["bundle", "create", "note.txt", "--card", "bob.card", "--out", "note.bundle"]);
     assert!(told.contains("name another file"), "{told}");
     assert_eq!(desk.read("note.bundle"), before);
     for wrong in [
@@ -228,8 +226,8 @@ fn fragments_come_together_in_any_order_and_say_what_is_missing() {
     let middle = lie.len() / 2;
     lie[middle] ^= 1;
     desk.write("lie.fragment", &lie);
-    let output = desk
-        .run(&[&["bundle", "reassemble", "--out", "true.bundle", "lie.fragment"], &all[..]].concat());
+    let output =
+        desk.run(&[&["bundle", "reassemble", "--out", "true.bundle", "lie.fragment"], &all[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(desk.read("true.bundle"), desk.read("map.bundle"));
 

@@ -89,7 +89,10 @@ enum Protection {
 
 pub(super) fn run(context: &Context, args: &CreateArgs) -> Result<(), Failure> {
     if args.card.as_deref() == Some("-") && files::is_stdio(&args.payload) {
-        return Err(Failure::new("card and payload cannot both come from stdin", "name a file for one of them"));
+        return Err(Failure::new(
+            "card and payload cannot both come from stdin",
+            "name a file for one of them",
+        ));
     }
     if files::is_stdio(&args.out) && context.json() {
         return Err(Failure::new("bundle and JSON cannot both go to stdout", "name a file with --out"));
@@ -132,7 +135,9 @@ impl Made {
         let Self { bytes, destination, .. } = self;
         let protection = match (self.sealed_to, &self.fallback) {
             (Some("prekey"), _) => "signed, and sealed to a prekey that its owner will erase".to_owned(),
-            (Some(_), Some(reason)) => format!("signed, and sealed to the recipient's long-term key: {reason}"),
+            (Some(_), Some(reason)) => {
+                format!("signed, and sealed to the recipient's long-term key: {reason}")
+            }
             (Some(_), None) => "signed, and sealed to the recipient's long-term key".to_owned(),
             (None, _) if self.signed => "signed, and readable for everybody".to_owned(),
             (None, _) => "signed by nobody, and readable for everybody".to_owned(),
@@ -214,8 +219,9 @@ fn read_card(card: &str) -> Result<SignedCard, Failure> {
 fn now_ms() -> Result<u64, Failure> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    ms.checked_sub(UNIX_TO_DTN_S * 1000)
-        .ok_or_else(|| Failure::new("the clock of this machine stands before 2000", "set it, or use --no-clock"))
+    ms.checked_sub(UNIX_TO_DTN_S * 1000).ok_or_else(|| {
+        Failure::new("the clock of this machine stands before 2000", "set it, or use --no-clock")
+    })
 }
 
 /// Reads `90s`, `15min`, `12h` or `7d`.
@@ -230,7 +236,10 @@ fn lifetime_ms(text: &str) -> Result<u64, String> {
         _ => return Err("write a number with s, min, h or d, such as 12h".to_owned()),
     };
     let number: u64 = number.parse().map_err(|_| "write a whole number before the unit".to_owned())?;
-    number.checked_mul(unit_ms).filter(|ms| *ms > 0).ok_or_else(|| "that is too long, or no time at all".to_owned())
+    number
+        .checked_mul(unit_ms)
+        .filter(|ms| *ms > 0)
+        .ok_or_else(|| "that is too long, or no time at all".to_owned())
 }
 
 #[cfg(test)]
@@ -242,7 +251,9 @@ mod tests {
         assert_eq!(lifetime_ms("90s"), Ok(90_000));
         assert_eq!(lifetime_ms("15min"), Ok(900_000));
         assert_eq!(lifetime_ms("7d"), Ok(604_800_000));
-        for wrong in ["", "7", "d", "-1h", "1.5h", "0s", "7 d", "1w", "99999999999999999999d", "18446744073709551615d"] {
+        for wrong in
+            ["", "7", "d", "-1h", "1.5h", "0s", "7 d", "1w", "99999999999999999999d", "18446744073709551615d"]
+        {
             assert!(lifetime_ms(wrong).is_err(), "{wrong}");
         }
     }

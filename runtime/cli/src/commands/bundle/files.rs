@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
-use cairn_bundle::{Bundle, Limits};
+use cairn_bundle::{BLOCKS_MAX, Bundle, Limits};
 
 use crate::failure::Failure;
 use crate::out;
@@ -13,7 +13,7 @@ use crate::out;
 const FILE_BYTES_MAX: usize = 1 << 30;
 
 /// What these commands take: a person looks at a bundle that a node might refuse for its size.
-pub(super) const LIMITS: Limits = Limits { bundle_bytes_max: FILE_BYTES_MAX, blocks_max: 64 };
+pub(super) const LIMITS: Limits = Limits { bundle_bytes_max: FILE_BYTES_MAX, blocks_max: BLOCKS_MAX };
 
 /// Reads a file, or stdin for `-`.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, Failure> {

@@ -9,9 +9,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::fields::{self, Field};
+use super::files;
 use super::layout::Layout;
 use super::verify::{self, Verdict};
-use super::files;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::out;

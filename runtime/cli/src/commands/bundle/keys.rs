@@ -59,12 +59,14 @@ pub(super) fn read(path: &Path) -> Result<KeyRing, Failure> {
     let mut text = Zeroizing::new(String::new());
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| failed(&error))?;
     // The message of the parser would show the line, and with it a key.
-    let parsed: KeyFile = toml::from_str(&text).map_err(|_| failed(&"it is not in the form of a key file"))?;
+    let parsed: KeyFile =
+        toml::from_str(&text).map_err(|_| failed(&"it is not in the form of a key file"))?;
     let mut ring = KeyRing::new();
     for (index, entry) in parsed.key.into_iter().enumerate() {
         let at = |error: &dyn core::fmt::Display| failed(&format!("key {}: {error}", index + 1));
         let source: Eid = entry.source.parse().map_err(|error| at(&error))?;
-        let bytes = unhex(&entry.hex).ok_or_else(|| at(&"hex is not an even number of hexadecimal digits"))?;
+        let bytes =
+            unhex(&entry.hex).ok_or_else(|| at(&"hex is not an even number of hexadecimal digits"))?;
         let key = SymmetricKey::new(&bytes).map_err(|error| at(&error))?;
         ring.insert(source, entry.purpose.into(), key);
     }
@@ -127,8 +129,13 @@ mod tests {
 
     #[test]
     fn no_message_shows_a_key() {
-        for (good, bad) in [("hex", "hexx"), ("wrap-integrity", "sign"), ("000102", "0001zz"), ("0d0e0f", "0d"), ("ipn:2.1", "x")]
-        {
+        for (good, bad) in [
+            ("hex", "hexx"),
+            ("wrap-integrity", "sign"),
+            ("000102", "0001zz"),
+            ("0d0e0f", "0d"),
+            ("ipn:2.1", "x"),
+        ] {
             let (_folder, path) = file(&GOOD.replace(good, bad), 0o600);
             let message = format!("{:?}", read(&path).unwrap_err());
             assert!(!message.contains("0405060708"), "{message}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cairn_bundle::bpsec::asb::SecurityBlock;
 use cairn_bundle::bpsec::context::{Operation, OperationError, SecurityContext};
-use cairn_bundle::bpsec::default::DefaultContexts;
+use cairn_bundle::bpsec::default::{DefaultContexts, KeyLengths};
 use cairn_bundle::bpsec::key::KeyRing;
 use cairn_bundle::{Block, BlockKind, Bundle, NodeId, RawBundle, verify_source};
 use clap::Args;
@@ -81,13 +81,8 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
 
 impl Checked {
     fn of(file: &Path, bytes: &[u8], from: Option<NodeId>, ring: &KeyRing) -> Self {
-        let mut checked = Self {
-            file: files::name(file),
-            holds: false,
-            error: None,
-            signer: None,
-            operations: Vec::new(),
-        };
+        let mut checked =
+            Self { file: files::name(file), holds: false, error: None, signer: None, operations: Vec::new() };
         let bundle = match Bundle::decode(bytes, &files::LIMITS) {
             Ok(bundle) => bundle,
             Err(error) => {
@@ -140,7 +135,13 @@ pub(super) fn operations(bundle: &Bundle, ring: &KeyRing) -> Vec<Verdict> {
     verdicts
 }
 
-fn of_block(opened: &mut RawBundle, bundle: &Bundle, number: u64, ring: &KeyRing, verdicts: &mut Vec<Verdict>) {
+fn of_block(
+    opened: &mut RawBundle,
+    bundle: &Bundle,
+    number: u64,
+    ring: &KeyRing,
+    verdicts: &mut Vec<Verdict>,
+) {
     let Some(block) = opened.block(number).cloned() else { return };
     let service = if block.kind == BlockKind::Integrity { "integrity" } else { "confidentiality" };
     let asb = match SecurityBlock::decode(&block.data) {
@@ -189,7 +190,7 @@ fn check(
     if asb.context == COSE {
         return check_profile(bundle, block);
     }
-    let contexts = DefaultContexts::new(ring);
+    let contexts = DefaultContexts::with_key_lengths(ring, KeyLengths::Any);
     let operation = Operation { bundle: opened, block, asb, target };
     let outcome = if block.kind == BlockKind::Integrity {
         contexts.verify(&operation).map(|()| None)
