@@ -176,13 +176,15 @@ fn nothing_is_unsealed_or_overwritten_by_accident() {
         &["bundle", "create", "nothing.txt", "--card", "bob.card", "--out", "y"],
         &["bundle", "create", "note.txt", "--card", "bob.card", "--service", "a b", "--out", "y"],
         &["bundle", "create", "-", "--card", "-", "--out", "y"],
-        &["--home", "elsewhere", "bundle", "create", "note.txt", "--card", "bob.card", "--out", "y"],
         &["bundle", "inspect", "nothing"],
         &["bundle", "fragment", "note.txt", "--payload-bytes", "1"],
     ] {
         desk.refused(wrong);
         assert!(!desk.path("y").exists(), "{wrong:?}");
     }
+    fs::rename(desk.path("home"), desk.path("away")).unwrap();
+    let told = desk.refused(&["bundle", "create", "note.txt", "--card", "bob.card", "--out", "y"]);
+    assert!(told.contains("cairn id"), "{told}");
 }
 
 #[test]

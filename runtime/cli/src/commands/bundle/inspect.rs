@@ -104,8 +104,9 @@ impl Report {
             stop: layout.stop.map(|stop| Stop { offset: stop.offset, reason: stop.reason }).or(trailing),
             id: decoded.as_ref().ok().map(Id::of),
             blocks: blocks.collect(),
-            security: RawBundle::decode(bytes, &files::LIMITS)
-                .map_or_else(|_| Vec::new(), |raw| security(&raw)),
+            security: decoded
+                .as_ref()
+                .map_or_else(|_| Vec::new(), |bundle| verify::operations(bundle, &KeyRing::new())),
         }
     }
 

@@ -31,7 +31,7 @@ struct Entry {
     /// The security source that the key is shared with.
     source: String,
     purpose: Use,
-    hex: Zeroizing<String>,
+    hex: String,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -64,9 +64,9 @@ pub(super) fn read(path: &Path) -> Result<KeyRing, Failure> {
     let mut ring = KeyRing::new();
     for (index, entry) in parsed.key.into_iter().enumerate() {
         let at = |error: &dyn core::fmt::Display| failed(&format!("key {}: {error}", index + 1));
+        let hex = Zeroizing::new(entry.hex);
         let source: Eid = entry.source.parse().map_err(|error| at(&error))?;
-        let bytes =
-            unhex(&entry.hex).ok_or_else(|| at(&"hex is not an even number of hexadecimal digits"))?;
+        let bytes = unhex(&hex).ok_or_else(|| at(&"hex is not an even number of hexadecimal digits"))?;
         let key = SymmetricKey::new(&bytes).map_err(|error| at(&error))?;
         ring.insert(source, entry.purpose.into(), key);
     }

@@ -87,7 +87,9 @@ pub(super) fn fragment(context: &Context, args: &FragmentArgs) -> Result<(), Fai
     if context.json() {
         return out::json(&cut);
     }
-    out::text(&cut.fragments.iter().map(|piece| format!("{}\n", out::clean_line(&piece.file))).collect::<String>())
+    out::text(
+        &cut.fragments.iter().map(|piece| format!("{}\n", out::clean_line(&piece.file))).collect::<String>(),
+    )
 }
 
 /// How the fragments of a file are called: as the file, without its ending.
