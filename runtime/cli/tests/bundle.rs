@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use cairn_bundle::{Card, Identity};
+use cairn_bundle::{
+    AdminRecord, Card, CreationTimestamp, Draft, Eid, Identity, ReasonCode, StatusItem, StatusReport,
+};
 use serde_json::Value;
 
 /// A working directory with an identity in `home`, and the card of somebody else.
@@ -238,6 +240,69 @@ fn fragments_come_together_in_any_order_and_say_what_is_missing() {
     assert!(told.contains("--may-fragment"), "{told}");
     let told = desk.refused(&["bundle", "reassemble", "note.bundle", "--out", "z"]);
     assert!(told.contains("not a fragment"), "{told}");
+}
+
+/// The commands of the how-to, in their order, as a reader would type them.
+const HOW_TO: &str = include_str!("../../../docs/bundle-files.md");
+
+#[test]
+fn the_how_to_works_as_it_is_printed() {
+    let desk = Desk::new();
+    desk.write("map.png", &[0xca; 20_000]);
+    let blocks = HOW_TO.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines: Vec<&str> = blocks.flat_map(str::lines).collect();
+    assert!(lines.len() > 8, "the page prints commands");
+    for line in lines {
+        let status = Command::new("sh")
+            .args(["-euc", line])
+            .env("CAIRN_HOME", desk.path("home"))
+            .env("PATH", path_with_cairn())
+            .current_dir(desk.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("a shell starts");
+        assert!(status.status.success(), "{line}: {}", text(&status.stderr));
+    }
+}
+
+fn path_with_cairn() -> std::ffi::OsString {
+    let binary = Path::new(env!("CARGO_BIN_EXE_cairn"));
+    let mut folders = vec![binary.parent().unwrap().to_owned()];
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    std::env::join_paths(folders).unwrap()
+}
+
+#[test]
+fn a_status_report_is_told_in_words() {
+    let desk = Desk::new();
+    let bob = Identity::from_seed(&[2; 32]);
+    let (source, reporter) = ("ipn:2.1".parse().unwrap(), Eid::node(&bob.node_id(), "").unwrap());
+    let nothing = StatusItem::default();
+    let report = StatusReport {
+        received: nothing,
+        forwarded: nothing,
+        delivered: StatusItem { asserted: true, time_ms: Some(812_345_678_901) },
+        deleted: nothing,
+        reason: ReasonCode::NoInformation,
+        source,
+        created: CreationTimestamp { time_ms: 0, seq: 7 },
+        fragment: None,
+    };
+    let draft = Draft {
+        destination: reporter,
+        source_service: "status",
+        creation: CreationTimestamp { time_ms: 812_345_700_000, seq: 1 },
+        lifetime_ms: 1000,
+        hop_limit: 1,
+        age_ms: None,
+        may_fragment: false,
+        admin_record: true,
+        payload: &AdminRecord::StatusReport(report).encode(),
+    };
+    desk.write("report.bundle", &cairn_bundle::sign(&draft, &bob).unwrap().encode());
+    let shown = desk.ok(&["bundle", "inspect", "report.bundle"]);
+    let told = "the bundle of ipn:2.1 made without a clock, number 7: delivered at 2025-09-28";
+    assert!(shown.contains(told) && shown.contains("an administrative record"), "{shown}");
 }
 
 /// RFC 9173 appendix A.3.4, and its keys (A.3.3.1 and A.3.3.2).

@@ -1,6 +1,6 @@
 //! What the fields of a bundle mean, in words.
 
-use cairn_bundle::Eid;
+use cairn_bundle::{AdminRecord, Bundle, BundleFlags, CreationTimestamp, Eid, ReasonCode};
 
 use super::layout::{BYTES, BlockLayout, Item, TEXT, UINT, item};
 use crate::{out, render};
@@ -61,6 +61,7 @@ fn primary_value(bytes: &[u8], item: &Item, name: &str) -> String {
         "crc type" => crc_type(item),
         "destination" | "source" | "report to" => eid(slice(bytes, item)),
         "created" => created(bytes, item),
+        "crc" => crc(bytes, item),
         "lifetime" => item.argument.filter(|_| item.major == UINT).map_or_else(|| raw(bytes, item), duration),
         _ => raw(bytes, item),
     }
@@ -85,6 +86,7 @@ pub(super) fn canonical(bytes: &[u8], block: &BlockLayout) -> (String, Vec<Field
             }
             "flags" => flags(item, &BLOCK_FLAGS),
             "crc type" => crc_type(item),
+            "crc" => crc(bytes, item),
             "data" => data(bytes, item, kind),
             _ => raw(bytes, item),
         };
@@ -133,6 +135,68 @@ fn crc_type(item: &Item) -> String {
     }
 }
 
+/// What a status report says, if the bundle carries one that everybody may read.
+pub(super) fn status_report(bundle: &Bundle) -> Option<String> {
+    let is_record = bundle.primary().flags.contains(BundleFlags::ADMIN_RECORD);
+    if !is_record || bundle.is_sealed() || bundle.primary().fragment.is_some() {
+        return None;
+    }
+    let AdminRecord::StatusReport(report) = match AdminRecord::decode(bundle.payload()) {
+        Ok(record) => record,
+        Err(error) => return Some(error.to_string()),
+    };
+    let items = [
+        ("received", report.received),
+        ("forwarded", report.forwarded),
+        ("delivered", report.delivered),
+        ("deleted", report.deleted),
+    ];
+    let happened: Vec<String> = items
+        .iter()
+        .filter(|(_, item)| item.asserted)
+        .map(|(word, item)| match item.time_ms {
+            Some(time_ms) => format!("{word} at {}", dtn_time(time_ms)),
+            None => (*word).to_owned(),
+        })
+        .collect();
+    let happened = if happened.is_empty() { "nothing".to_owned() } else { happened.join(", ") };
+    let CreationTimestamp { time_ms, seq } = report.created;
+    let of = format!("the bundle of {} made {}, number {seq}", report.source, dtn_time(time_ms));
+    let part = report.fragment.map_or_else(String::new, |(offset, bytes)| {
+        format!(" (its bytes {offset} to {})", offset.saturating_add(bytes))
+    });
+    Some(format!("{of}{part}: {happened}; {}", reason(report.reason)))
+}
+
+fn reason(reason: ReasonCode) -> String {
+    let words = match reason {
+        ReasonCode::NoInformation => "no further information",
+        ReasonCode::LifetimeExpired => "its lifetime was over",
+        ReasonCode::UnidirectionalLink => "over a link of one direction",
+        ReasonCode::TransmissionCanceled => "the transmission was cancelled",
+        ReasonCode::DepletedStorage => "the store was full",
+        ReasonCode::DestinationUnavailable => "the destination is not available",
+        ReasonCode::NoRoute => "no route to the destination is known",
+        ReasonCode::NoTimelyContact => "no contact comes in time",
+        ReasonCode::BlockUnintelligible => "a block could not be read",
+        ReasonCode::HopLimitExceeded => "it made all its hops",
+        ReasonCode::TrafficPared => "there was too much traffic",
+        ReasonCode::BlockUnsupported => "a block is not supported",
+        ReasonCode::MissingSecurityOperation => "a signature or seal that is demanded is missing",
+        ReasonCode::UnknownSecurityOperation => "a security block was not understood",
+        ReasonCode::UnexpectedSecurityOperation => "a security block should not be there",
+        ReasonCode::FailedSecurityOperation => "a security block does not hold",
+        ReasonCode::ConflictingSecurityOperation => "security blocks contradict one another",
+        ReasonCode::Other(code) => return format!("reason {code}"),
+    };
+    words.to_owned()
+}
+
+/// A checksum is a number, even where its bytes happen to be letters.
+fn crc(bytes: &[u8], item: &Item) -> String {
+    hex(bytes.get(item.body.clone()).unwrap_or_default())
+}
+
 fn eid(bytes: &[u8]) -> String {
     match Eid::decode(bytes) {
         Ok(eid) => out::clean_line(&eid.to_string()),
@@ -142,12 +206,17 @@ fn eid(bytes: &[u8]) -> String {
 
 fn created(bytes: &[u8], item: &Item) -> String {
     let Some([Some(time_ms), Some(seq)]) = numbers(bytes, item) else { return raw(bytes, item) };
+    format!("{}, number {seq}", dtn_time(time_ms))
+}
+
+/// A time of RFC 9171 section 4.2.6: milliseconds since 2000, 0 for none.
+fn dtn_time(time_ms: u64) -> String {
     if time_ms == 0 {
-        return format!("without a clock, number {seq}");
+        return "without a clock".to_owned();
     }
     let text =
         (time_ms / 1000).checked_sub(DTN_TO_CAIRN_S).map_or_else(|| "before 2020".to_owned(), render::moment);
-    format!("{text} ({time_ms} ms since 2000), number {seq}")
+    format!("{text} ({time_ms} ms since 2000)")
 }
 
 /// The two numbers of an array of two.

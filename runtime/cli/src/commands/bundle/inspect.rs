@@ -40,6 +40,9 @@ struct Report {
     /// The name of the bundle, if it holds.
     id: Option<Id>,
     blocks: Vec<Block>,
+    /// The status report that it carries, if everybody may read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_report: Option<String>,
     /// What the security blocks say, as far as it can be told without keys.
     security: Vec<Verdict>,
 }
@@ -104,6 +107,7 @@ impl Report {
             stop: layout.stop.map(|stop| Stop { offset: stop.offset, reason: stop.reason }).or(trailing),
             id: decoded.as_ref().ok().map(Id::of),
             blocks: blocks.collect(),
+            status_report: decoded.as_ref().ok().and_then(fields::status_report),
             security: decoded
                 .as_ref()
                 .map_or_else(|_| Vec::new(), |bundle| verify::operations(bundle, &KeyRing::new())),
@@ -125,6 +129,9 @@ impl Report {
             for line in block.hex.iter().flat_map(|hex| hex_lines(hex, block.offset)) {
                 let _ = writeln!(text, "{trunk}   {line}");
             }
+        }
+        if let Some(report) = &self.status_report {
+            let _ = writeln!(text, "report    {}", out::clean_line(report));
         }
         for verdict in &self.security {
             let _ = writeln!(text, "security  {}", verdict.to_text());
