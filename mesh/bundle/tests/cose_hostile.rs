@@ -193,6 +193,55 @@ fn recipients_are_checked() {
 }
 
 #[test]
+fn a_tag_that_everybody_could_make_proves_nothing() {
+    // COSE_Mac for the holder of a P-256 key: whoever knows the public half could have made it.
+    let point = format!("5820{}22f5", "0".repeat(64));
+    let message = format!("8543a10105a0f64100818344a1013818a120a40102200121{point}40");
+    let bundle = with_message(BlockKind::Integrity, &[], 97, &message);
+    let key = Key::secret(Algorithm::EcdhEsHkdf256, Curve::P256, &[7; 32]).unwrap();
+    assert_eq!(verify(&bundle, NUMBER, &[key]), Err(CoseError::Algorithm(-25)));
+}
+
+#[test]
+fn two_static_keys_need_a_salt_and_a_sender_who_is_known() {
+    let key = Key::secret(Algorithm::EcdhSsHkdf256, Curve::P256, &[7; 32]).unwrap().with_id(b"k");
+    let sender = Key::secret(Algorithm::EcdhSsHkdf256, Curve::P256, &[9; 32]).unwrap().with_id(b"s");
+    let keys = [key, sender.public_half().unwrap()];
+    let answer = |headers: &str, keys: &[Key]| {
+        let recipient = format!("818344a101381a{headers}40");
+        let message = format!("8443a10103a1054c000000000000000000000000f6{recipient}");
+        let bundle = with_message(BlockKind::Confidentiality, &[], 96, &message);
+        plaintexts(&bundle, NUMBER, keys).unwrap_err()
+    };
+    assert_eq!(answer("a3 04416b 224173 334100", &keys), CoseError::Mismatch);
+    assert_eq!(answer("a2 04416b 224173", &keys), CoseError::Salt);
+    assert_eq!(answer("a3 04416b 224174 334100", &keys), CoseError::NoKey);
+    assert_eq!(answer("a2 04416b 334100", &keys), CoseError::PeerKey);
+    let other = sender.public_half().unwrap().owned_by(Eid::dtn("other", "").unwrap());
+    assert_eq!(answer("a3 04416b 224173 334100", &[keys[0].clone(), other]), CoseError::NoKey);
+}
+
+#[test]
+fn one_operation_alone_may_not_cover_what_its_block_encrypts() {
+    let mut bundle = bundle(b"stone");
+    bundle.blocks.insert(0, block(BlockKind::Unknown(200), 2, b"bell"));
+    let scope = AadScope::nothing().with_block(2, AadScope::CONTENTS);
+    let plan = Plan { scope: Some(scope), ..Plan::new(source(), &[1]) };
+    let key = cipher_key();
+    let how = Confidentiality::Encrypt0 { key: &key, partial_iv: None };
+    let number = add_confidentiality(&mut bundle, &plan, &how, &mut Seeded(1)).unwrap();
+    let cose = Cose { keys: vec![key] };
+    let block = bundle.block(number).unwrap();
+    let mut asb = SecurityBlock::decode(&block.data).unwrap();
+    let decrypt =
+        |asb: &SecurityBlock| cose.decrypt(&Operation { bundle: &bundle, block, asb, target: 1 }).map(|_| ());
+    assert_eq!(decrypt(&asb), Ok(()));
+    asb.targets.push(2);
+    asb.results.push(asb.results[0].clone());
+    assert_eq!(decrypt(&asb), Err(OperationError::Parameter(5)));
+}
+
+#[test]
 fn as_many_headers_as_the_limit_says_are_taken_and_one_more_is_not() {
     let with = |count: usize| {
         let entries: String = (0..count).map(|label| format!("19{:04x}00", 1000 + label)).collect();
