@@ -143,9 +143,9 @@ impl<'a> Rules<'a> {
         let previous_node = readable(self.previous_node).map(read_node).transpose()?;
         let age_ms = readable(self.age).map(read_age).transpose()?;
         let hops = readable(self.hops).map(read_hop_count).transpose()?;
-        let unknown = self.must_understand & !cover.encrypted;
-        if unknown != 0 {
-            let place = usize::try_from(unknown.trailing_zeros()).unwrap_or_default();
+        // The type of an encrypted block can be read, and with it whether it must be understood.
+        if self.must_understand != 0 {
+            let place = usize::try_from(self.must_understand.trailing_zeros()).unwrap_or_default();
             let number = blocks.clone().nth(place).map(|block| block.number);
             return Err(DecodeError::MustUnderstand(number.unwrap_or_default()));
         }

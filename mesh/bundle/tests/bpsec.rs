@@ -1,6 +1,6 @@
 //! RFC 9172: what a source may add, and what verifiers and acceptors do with it.
 
-mod common;
+pub(crate) mod common;
 
 use cairn_bundle::bpsec::accept::{Fate, Place, Processed, SecurityCounts, process};
 use cairn_bundle::bpsec::asb::SecurityBlock;
@@ -21,7 +21,7 @@ const PAYLOAD: u64 = 1;
 const AGE: u64 = 2;
 const OTHER: u64 = 3;
 
-fn alice() -> Eid {
+pub(crate) fn alice() -> Eid {
     Eid::ipn(0, 2, 1)
 }
 
@@ -29,7 +29,7 @@ fn gateway() -> Eid {
     Eid::ipn(0, 9, 0)
 }
 
-fn bundle() -> RawBundle {
+pub(crate) fn bundle() -> RawBundle {
     let blocks = vec![
         block(BlockKind::Age, AGE, &[0x18, 100]),
         block(BlockKind::Unknown(192), OTHER, b"extension"),
@@ -38,11 +38,11 @@ fn bundle() -> RawBundle {
     RawBundle { primary: primary(alice(), Eid::ipn(0, 5, 7)), blocks }
 }
 
-fn key(byte: u8, len: usize) -> SymmetricKey {
+pub(crate) fn key(byte: u8, len: usize) -> SymmetricKey {
     SymmetricKey::new(&vec![byte; len]).expect("a length that algorithms have")
 }
 
-fn ring() -> KeyRing {
+pub(crate) fn ring() -> KeyRing {
     let mut ring = KeyRing::new();
     for source in [alice(), gateway()] {
         ring.insert(source.clone(), Purpose::Integrity, key(1, 48));
@@ -65,7 +65,7 @@ fn sign_by(bundle: &mut RawBundle, source: &Eid, targets: &[u64], scope: Scope) 
     add_integrity(bundle, targets, &how, &mut Seeded(1))
 }
 
-fn sign(bundle: &mut RawBundle, targets: &[u64], scope: Scope) -> Result<u64, SourceError> {
+pub(crate) fn sign(bundle: &mut RawBundle, targets: &[u64], scope: Scope) -> Result<u64, SourceError> {
     sign_by(bundle, &alice(), targets, scope)
 }
 
@@ -86,7 +86,7 @@ fn encrypt_with(
     add_confidentiality(bundle, targets, &how, &mut Seeded(2))
 }
 
-fn encrypt(bundle: &mut RawBundle, targets: &[u64]) -> Result<Vec<u64>, SourceError> {
+pub(crate) fn encrypt(bundle: &mut RawBundle, targets: &[u64]) -> Result<Vec<u64>, SourceError> {
     encrypt_with(bundle, targets, Header::default(), &alice())
 }
 
@@ -101,12 +101,12 @@ fn fates(processed: &Processed) -> Vec<(u64, Fate)> {
     processed.outcomes.iter().map(|outcome| (outcome.target, outcome.fate)).collect()
 }
 
-fn at_destination(bundle: &RawBundle) -> Result<Processed, Refusal> {
+pub(crate) fn at_destination(bundle: &RawBundle) -> Result<Processed, Refusal> {
     run(bundle, Place::Destination, &SecurityPolicy::default())
 }
 
 #[test]
-fn section_3_9_a_signature_is_encrypted_with_all_that_it_covers() {
+pub(crate) fn section_3_9_a_signature_is_encrypted_with_all_that_it_covers() {
     let mut secured = bundle();
     let bib = sign(&mut secured, &[PAYLOAD, AGE], Scope::ALL).unwrap();
     let numbers = encrypt(&mut secured, &[PAYLOAD, AGE]).unwrap();
@@ -124,7 +124,7 @@ fn section_3_9_a_signature_is_encrypted_with_all_that_it_covers() {
 }
 
 #[test]
-fn section_3_9_a_signature_over_more_than_what_is_encrypted_is_split() {
+pub(crate) fn section_3_9_a_signature_over_more_than_what_is_encrypted_is_split() {
     let mut secured = bundle();
     let scope = Scope::PRIMARY | Scope::TARGET_HEADER;
     let bib = sign(&mut secured, &[0, AGE, PAYLOAD], scope).unwrap();
@@ -143,7 +143,7 @@ fn section_3_9_a_signature_over_more_than_what_is_encrypted_is_split() {
 }
 
 #[test]
-fn a_signature_that_depends_on_its_block_is_not_split() {
+pub(crate) fn a_signature_that_depends_on_its_block_is_not_split() {
     let mut secured = bundle();
     let bib = sign(&mut secured, &[AGE, PAYLOAD], Scope::ALL).unwrap();
     let before = secured.clone();
@@ -153,7 +153,7 @@ fn a_signature_that_depends_on_its_block_is_not_split() {
 }
 
 #[test]
-fn section_3_2_a_service_is_given_once_to_a_target() {
+pub(crate) fn section_3_2_a_service_is_given_once_to_a_target() {
     let mut secured = bundle();
     sign(&mut secured, &[AGE], Scope::ALL).unwrap();
     encrypt(&mut secured, &[PAYLOAD]).unwrap();
@@ -166,7 +166,7 @@ fn section_3_2_a_service_is_given_once_to_a_target() {
 }
 
 #[test]
-fn sections_3_7_and_3_8_security_blocks_and_the_primary_block_are_no_targets() {
+pub(crate) fn sections_3_7_and_3_8_security_blocks_and_the_primary_block_are_no_targets() {
     let mut secured = bundle();
     let bib = sign(&mut secured, &[AGE], Scope::ALL).unwrap();
     let bcb = encrypt(&mut secured, &[PAYLOAD]).unwrap()[0];
@@ -185,7 +185,7 @@ fn sections_3_7_and_3_8_security_blocks_and_the_primary_block_are_no_targets() {
 }
 
 #[test]
-fn section_3_8_confidentiality_blocks_have_the_flags_they_need() {
+pub(crate) fn section_3_8_confidentiality_blocks_have_the_flags_they_need() {
     let mut secured = bundle();
     let discard = Header { flags: BlockFlags::DISCARD, ..Header::default() };
     assert_eq!(encrypt_with(&mut secured, &[PAYLOAD], discard, &alice()), Err(SourceError::Discardable));
@@ -201,7 +201,7 @@ fn section_3_8_confidentiality_blocks_have_the_flags_they_need() {
 }
 
 #[test]
-fn every_target_is_encrypted_with_another_initialization_vector() {
+pub(crate) fn every_target_is_encrypted_with_another_initialization_vector() {
     let mut secured = bundle();
     encrypt(&mut secured, &[AGE, OTHER, PAYLOAD]).unwrap();
     let coverage = Coverage::read(&secured).unwrap();
@@ -213,7 +213,7 @@ fn every_target_is_encrypted_with_another_initialization_vector() {
 }
 
 #[test]
-fn section_5_2_fragments_are_neither_secured_nor_opened() {
+pub(crate) fn section_5_2_fragments_are_neither_secured_nor_opened() {
     let mut fragment = bundle();
     fragment.primary.flags = BundleFlags::FRAGMENT;
     fragment.primary.fragment = Some(Fragment { offset: 0, total_bytes: 100 });
@@ -232,7 +232,7 @@ fn section_5_2_fragments_are_neither_secured_nor_opened() {
 }
 
 #[test]
-fn the_primary_block_gives_its_checksum_for_a_signature_and_gets_one_back() {
+pub(crate) fn the_primary_block_gives_its_checksum_for_a_signature_and_gets_one_back() {
     let mut secured = bundle();
     sign(&mut secured, &[0, PAYLOAD], Scope::ALL).unwrap();
     assert_eq!(secured.primary.crc, CrcType::None);
@@ -251,7 +251,7 @@ fn the_primary_block_gives_its_checksum_for_a_signature_and_gets_one_back() {
 }
 
 #[test]
-fn numbers_of_security_blocks_are_free_ones() {
+pub(crate) fn numbers_of_security_blocks_are_free_ones() {
     let mut secured = bundle();
     for number in [0, 1, AGE, OTHER] {
         let header = Header { number: Some(number), ..Header::default() };
@@ -268,7 +268,7 @@ fn numbers_of_security_blocks_are_free_ones() {
 }
 
 #[test]
-fn a_waypoint_verifies_and_leaves_everything_as_it_is() {
+pub(crate) fn a_waypoint_verifies_and_leaves_everything_as_it_is() {
     let mut secured = bundle();
     sign(&mut secured, &[AGE], Scope::ALL).unwrap();
     encrypt(&mut secured, &[PAYLOAD]).unwrap();
@@ -283,7 +283,7 @@ fn a_waypoint_verifies_and_leaves_everything_as_it_is() {
 }
 
 #[test]
-fn a_gateway_accepts_what_its_policy_names_and_no_more() {
+pub(crate) fn a_gateway_accepts_what_its_policy_names_and_no_more() {
     let mut secured = bundle();
     sign(&mut secured, &[AGE], Scope::ALL).unwrap();
     encrypt_with(&mut secured, &[PAYLOAD], Header::default(), &gateway()).unwrap();
@@ -297,7 +297,7 @@ fn a_gateway_accepts_what_its_policy_names_and_no_more() {
 }
 
 #[test]
-fn on_the_way_the_primary_block_keeps_its_signature_while_others_may_cover_it() {
+pub(crate) fn on_the_way_the_primary_block_keeps_its_signature_while_others_may_cover_it() {
     let policy = SecurityPolicy { accepts: vec![Who::Anybody], ..SecurityPolicy::default() };
     let mut alone = bundle();
     sign(&mut alone, &[0], Scope::NONE).unwrap();
@@ -312,7 +312,7 @@ fn on_the_way_the_primary_block_keeps_its_signature_while_others_may_cover_it() 
 }
 
 #[test]
-fn a_failed_block_costs_the_bundle_or_itself_as_the_policy_says() {
+pub(crate) fn a_failed_block_costs_the_bundle_or_itself_as_the_policy_says() {
     let mut secured = bundle();
     sign(&mut secured, &[AGE, PAYLOAD], Scope::ALL).unwrap();
     encrypt(&mut secured, &[OTHER]).unwrap();
@@ -330,7 +330,7 @@ fn a_failed_block_costs_the_bundle_or_itself_as_the_policy_says() {
 }
 
 #[test]
-fn with_a_dropped_block_goes_the_hidden_signature_over_it() {
+pub(crate) fn with_a_dropped_block_goes_the_hidden_signature_over_it() {
     let mut secured = bundle();
     let bib = sign(&mut secured, &[OTHER], Scope::ALL).unwrap();
     encrypt(&mut secured, &[OTHER]).unwrap();
@@ -343,7 +343,7 @@ fn with_a_dropped_block_goes_the_hidden_signature_over_it() {
 }
 
 #[test]
-fn signatures_that_cannot_be_checked_stay_or_cost_the_bundle() {
+pub(crate) fn signatures_that_cannot_be_checked_stay_or_cost_the_bundle() {
     let mut secured = bundle();
     sign_by(&mut secured, &Eid::ipn(0, 77, 0), &[PAYLOAD], Scope::ALL).unwrap();
     let kept = at_destination(&secured).unwrap();
@@ -359,7 +359,7 @@ fn signatures_that_cannot_be_checked_stay_or_cost_the_bundle() {
 }
 
 #[test]
-fn a_policy_asks_for_signatures_of_the_source_itself() {
+pub(crate) fn a_policy_asks_for_signatures_of_the_source_itself() {
     let rule = SignedRule { source: Who::NodeOf(alice()), primary: true, payload: true };
     let policy = SecurityPolicy { signed: vec![rule], ..SecurityPolicy::default() };
     let mut secured = bundle();
@@ -385,7 +385,7 @@ fn a_policy_asks_for_signatures_of_the_source_itself() {
 }
 
 #[test]
-fn a_policy_asks_for_encryption_to_some_destinations() {
+pub(crate) fn a_policy_asks_for_encryption_to_some_destinations() {
     let to = bundle().primary.destination;
     for who in [Who::Anybody, Who::Endpoint(to), Who::NodeOf(Eid::ipn(0, 5, 0))] {
         let policy = SecurityPolicy { sealed: vec![who], ..SecurityPolicy::default() };
@@ -404,7 +404,7 @@ fn a_policy_asks_for_encryption_to_some_destinations() {
 }
 
 #[test]
-fn what_a_decrypted_signature_covers_is_checked_like_any_other() {
+pub(crate) fn what_a_decrypted_signature_covers_is_checked_like_any_other() {
     let mut secured = bundle();
     let bib = sign(&mut secured, &[AGE], Scope::NONE).unwrap();
     let mut asb = SecurityBlock::decode(&secured.block(bib).unwrap().data).unwrap();
@@ -421,7 +421,7 @@ fn what_a_decrypted_signature_covers_is_checked_like_any_other() {
 }
 
 #[test]
-fn what_still_has_a_signature_gets_no_checksum() {
+pub(crate) fn what_still_has_a_signature_gets_no_checksum() {
     let mut secured = bundle();
     sign(&mut secured, &[PAYLOAD], Scope::ALL).unwrap();
     encrypt_with(&mut secured, &[PAYLOAD], Header::default(), &gateway()).unwrap();
@@ -434,7 +434,7 @@ fn what_still_has_a_signature_gets_no_checksum() {
 }
 
 #[test]
-fn on_the_way_a_signature_stays_hidden_while_what_it_covers_is() {
+pub(crate) fn on_the_way_a_signature_stays_hidden_while_what_it_covers_is() {
     let mut secured = bundle();
     sign(&mut secured, &[OTHER, PAYLOAD], Scope::ALL).unwrap();
     // Two nodes encrypt: the gateway the signature, and somebody unknown here the payload.
@@ -453,7 +453,7 @@ fn on_the_way_a_signature_stays_hidden_while_what_it_covers_is() {
 }
 
 #[test]
-fn bundles_that_break_the_rules_are_refused_as_conflicts() {
+pub(crate) fn bundles_that_break_the_rules_are_refused_as_conflicts() {
     let mut secured = bundle();
     let bib = sign(&mut secured, &[AGE], Scope::ALL).unwrap();
     let bcb = encrypt(&mut secured, &[OTHER]).unwrap()[0];
@@ -502,7 +502,7 @@ fn bundles_that_break_the_rules_are_refused_as_conflicts() {
 }
 
 #[test]
-fn reserved_scope_flags_are_ignored() {
+pub(crate) fn reserved_scope_flags_are_ignored() {
     let mut secured = bundle();
     let bib = sign(&mut secured, &[AGE], Scope::ALL).unwrap();
     let mut asb = SecurityBlock::decode(&secured.block(bib).unwrap().data).unwrap();
@@ -514,7 +514,7 @@ fn reserved_scope_flags_are_ignored() {
 }
 
 #[test]
-fn everything_that_happens_is_counted() {
+pub(crate) fn everything_that_happens_is_counted() {
     let mut counts = SecurityCounts::default();
     let mut secured = bundle();
     sign(&mut secured, &[AGE], Scope::ALL).unwrap();

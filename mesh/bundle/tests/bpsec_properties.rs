@@ -320,7 +320,7 @@ fn string(len: u8) -> Vec<u8> {
 }
 
 #[test]
-fn a_liar_finds_no_parameter_of_bib_hmac_sha2_to_play_with() {
+pub(crate) fn a_liar_finds_no_parameter_of_bib_hmac_sha2_to_play_with() {
     let bib = |change: &dyn Fn(&mut SecurityBlock)| tampered(BlockKind::Integrity, change);
     assert_eq!(bib(&|_| ()), Ok(()));
     assert_eq!(bib(&|asb| asb.context = 2), Err(OperationError::UnknownContext(2)));
@@ -357,7 +357,7 @@ fn a_liar_finds_no_parameter_of_bib_hmac_sha2_to_play_with() {
 }
 
 #[test]
-fn a_liar_finds_no_parameter_of_bcb_aes_gcm_to_play_with() {
+pub(crate) fn a_liar_finds_no_parameter_of_bcb_aes_gcm_to_play_with() {
     let bcb = |change: &dyn Fn(&mut SecurityBlock)| tampered(BlockKind::Confidentiality, change);
     assert_eq!(bcb(&|_| ()), Ok(()));
     assert_eq!(bcb(&|asb| asb.context = 1), Err(OperationError::UnknownContext(1)));
@@ -400,7 +400,7 @@ fn a_liar_finds_no_parameter_of_bcb_aes_gcm_to_play_with() {
 }
 
 #[test]
-fn a_huge_list_of_targets_costs_no_more_than_its_bytes() {
+pub(crate) fn a_huge_list_of_targets_costs_no_more_than_its_bytes() {
     let mut data = vec![0x9a, 0xff, 0xff, 0xff, 0xff];
     data.extend((0..100_000_u32).flat_map(|number| {
         let mut item = vec![0x1a];

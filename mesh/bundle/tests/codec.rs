@@ -42,7 +42,7 @@ fn with_blocks(blocks: &[&[u8]]) -> Vec<u8> {
 const PAYLOAD: [u8; 8] = [0x85, 1, 1, 0, 0, 0x42, b'h', b'i'];
 
 #[test]
-fn section_4_1_a_bundle_is_an_indefinite_array_and_fills_its_bytes() {
+pub(crate) fn section_4_1_a_bundle_is_an_indefinite_array_and_fills_its_bytes() {
     let bytes = with_blocks(&[&PAYLOAD]);
     assert_eq!(decode(&bytes).unwrap().payload(), b"hi");
     let mut definite = bytes.clone();
@@ -58,7 +58,7 @@ fn section_4_1_a_bundle_is_an_indefinite_array_and_fills_its_bytes() {
 }
 
 #[test]
-fn section_4_1_arrays_of_indefinite_length_are_taken_and_written_as_definite_ones() {
+pub(crate) fn section_4_1_arrays_of_indefinite_length_are_taken_and_written_as_definite_ones() {
     let long = [0x9f, 1, 1, 0, 0, 0x42, b'h', b'i', 0xff];
     let loose = decode(&with_blocks(&[&long])).unwrap();
     assert_eq!(loose.encode(), with_blocks(&[&PAYLOAD]));
@@ -66,13 +66,13 @@ fn section_4_1_arrays_of_indefinite_length_are_taken_and_written_as_definite_one
 }
 
 #[test]
-fn section_4_3_2_what_a_block_holds_is_a_byte_string_of_definite_length() {
+pub(crate) fn section_4_3_2_what_a_block_holds_is_a_byte_string_of_definite_length() {
     let long = [0x85, 1, 1, 0, 0, 0x5f, 0x41, b'h', 0x41, b'i', 0xff];
     assert_eq!(decode(&with_blocks(&[&long])), Err(DecodeError::Cbor(CborError::Indefinite)));
 }
 
 #[test]
-fn section_4_2_4_no_block_asks_for_reports_on_a_report_or_for_nobody() {
+pub(crate) fn section_4_2_4_no_block_asks_for_reports_on_a_report_or_for_nobody() {
     let report = |flags: u64, source: &str| {
         let mut primary = primary(eid(source), eid("dtn://relief/inbox"));
         primary.flags = BundleFlags(flags);
@@ -85,13 +85,13 @@ fn section_4_2_4_no_block_asks_for_reports_on_a_report_or_for_nobody() {
 }
 
 #[test]
-fn section_4_1_numbers_in_a_longer_form_are_refused() {
+pub(crate) fn section_4_1_numbers_in_a_longer_form_are_refused() {
     let long = [0x85, 0x18, 1, 1, 0, 0, 0x42, b'h', b'i'];
     assert_eq!(decode(&with_blocks(&[&long])), Err(DecodeError::Cbor(CborError::NotShortest)));
 }
 
 #[test]
-fn section_4_2_1_checksums_are_verified() {
+pub(crate) fn section_4_2_1_checksums_are_verified() {
     for crc in [CrcType::Crc16, CrcType::Crc32] {
         let mut block = payload(b"hi");
         block.crc = crc;
@@ -118,7 +118,7 @@ fn section_4_2_1_checksums_are_verified() {
 }
 
 #[test]
-fn a_checksum_in_an_indefinite_block_counts_its_end_mark() {
+pub(crate) fn a_checksum_in_an_indefinite_block_counts_its_end_mark() {
     // The checksum is over the block as it stands there, so it is computed over the loose form.
     let head = [0x9f, 1, 1, 0, 1, 0x42, b'h', b'i', 0x42];
     let x25 = crc::Crc::<u16>::new(&crc::CRC_16_IBM_SDLC);
@@ -128,7 +128,7 @@ fn a_checksum_in_an_indefinite_block_counts_its_end_mark() {
 }
 
 #[test]
-fn section_4_2_3_flags_that_contradict_are_refused() {
+pub(crate) fn section_4_2_3_flags_that_contradict_are_refused() {
     let with = |flags: u64, source: &str| {
         let mut primary = primary(eid(source), eid("dtn://relief/inbox"));
         primary.flags = BundleFlags(flags);
@@ -151,7 +151,7 @@ fn section_4_2_3_flags_that_contradict_are_refused() {
 }
 
 #[test]
-fn section_4_3_1_other_versions_and_wrong_shapes_are_refused() {
+pub(crate) fn section_4_3_1_other_versions_and_wrong_shapes_are_refused() {
     let bytes = with_blocks(&[&PAYLOAD]);
     let mut version = bytes.clone();
     version[2] = 6;
@@ -165,7 +165,7 @@ fn section_4_3_1_other_versions_and_wrong_shapes_are_refused() {
 }
 
 #[test]
-fn section_4_3_1_a_primary_block_needs_a_checksum_or_a_signature() {
+pub(crate) fn section_4_3_1_a_primary_block_needs_a_checksum_or_a_signature() {
     let mut primary = simple();
     primary.crc = CrcType::None;
     let naked = Bundle::new(primary.clone(), vec![payload(b"")]);
@@ -181,7 +181,7 @@ fn section_4_3_1_a_primary_block_needs_a_checksum_or_a_signature() {
 }
 
 #[test]
-fn fragments_are_recognised_and_have_their_own_id() {
+pub(crate) fn fragments_are_recognised_and_have_their_own_id() {
     let fragment = |offset, total_bytes| {
         let mut primary = simple();
         primary.flags = BundleFlags::FRAGMENT;
@@ -205,7 +205,7 @@ fn fragments_are_recognised_and_have_their_own_id() {
 }
 
 #[test]
-fn section_4_3_2_numbers_are_unique_and_the_payload_comes_last() {
+pub(crate) fn section_4_3_2_numbers_are_unique_and_the_payload_comes_last() {
     let unknown = |number| block(BlockKind::Unknown(200), number, b"");
     assert_eq!(bundle(vec![]), Err(DecodeError::NoPayload));
     assert_eq!(bundle(vec![unknown(2)]), Err(DecodeError::NoPayload));
@@ -220,7 +220,7 @@ fn section_4_3_2_numbers_are_unique_and_the_payload_comes_last() {
 }
 
 #[test]
-fn section_4_4_extension_blocks_occur_once_and_hold_what_they_should() {
+pub(crate) fn section_4_4_extension_blocks_occur_once_and_hold_what_they_should() {
     let hops = |data: &[u8]| bundle(vec![block(BlockKind::HopCount, 2, data), payload(b"")]);
     assert!(hops(&[0x82, 1, 0]).is_ok());
     assert!(hops(&[0x82, 0x18, 255, 0]).is_ok());
@@ -239,7 +239,7 @@ fn section_4_4_extension_blocks_occur_once_and_hold_what_they_should() {
 }
 
 #[test]
-fn section_4_4_1_the_previous_node_is_a_node() {
+pub(crate) fn section_4_4_1_the_previous_node_is_a_node() {
     let from = |text: &str| {
         let block = block(BlockKind::PreviousNode, 2, &eid(text).encode());
         bundle(vec![block, payload(b"")]).map(|_| ())
@@ -253,7 +253,7 @@ fn section_4_4_1_the_previous_node_is_a_node() {
 }
 
 #[test]
-fn section_4_4_2_a_bundle_without_a_time_needs_an_age() {
+pub(crate) fn section_4_4_2_a_bundle_without_a_time_needs_an_age() {
     let mut primary = simple();
     primary.created = CreationTimestamp { time_ms: 0, seq: 5 };
     assert_eq!(Bundle::new(primary.clone(), vec![payload(b"")]), Err(DecodeError::NoAge));
@@ -265,7 +265,7 @@ fn section_4_4_2_a_bundle_without_a_time_needs_an_age() {
 }
 
 #[test]
-fn expiry_by_wall_time_only_where_there_is_no_age_and_a_clock() {
+pub(crate) fn expiry_by_wall_time_only_where_there_is_no_age_and_a_clock() {
     let created_ms = simple().created.time_ms;
     let dated = bundle(vec![payload(b"")]).unwrap();
     assert_eq!(dated.remaining_ms(None, u64::MAX), None);
@@ -278,18 +278,22 @@ fn expiry_by_wall_time_only_where_there_is_no_age_and_a_clock() {
 }
 
 #[test]
-fn section_5_6_unknown_blocks_go_by_their_flags() {
+pub(crate) fn section_5_6_unknown_blocks_go_by_their_flags() {
     let unknown = |flags: BlockFlags| Block { flags, ..block(BlockKind::Unknown(200), 2, b"x") };
     let kept = bundle(vec![unknown(BlockFlags(0)), payload(b"")]).unwrap();
     assert_eq!(decode(&kept.encode()).unwrap(), kept);
     let refused = bundle(vec![unknown(BlockFlags::DELETE_BUNDLE), payload(b"")]);
     assert_eq!(refused, Err(DecodeError::MustUnderstand(2)));
+    let data = [0x81, 2, 3, 0, 0x82, 2, 0x82, 2, 1, 0x80];
+    let sealed =
+        vec![unknown(BlockFlags::DELETE_BUNDLE), block(BlockKind::Confidentiality, 3, &data), payload(b"")];
+    assert_eq!(bundle(sealed), Err(DecodeError::MustUnderstand(2)), "its type can be read all the same");
     let removed = bundle(vec![unknown(BlockFlags::DISCARD), payload(b"")]).unwrap();
     assert_eq!(decode(&removed.encode()).unwrap(), bundle(vec![payload(b"")]).unwrap());
 }
 
 #[test]
-fn forwarding_counts_hops_adds_age_and_names_the_carrier() {
+pub(crate) fn forwarding_counts_hops_adds_age_and_names_the_carrier() {
     let previous = eid("dtn://carrier/");
     let fresh = bundle(vec![
         block(BlockKind::HopCount, 9, &[0x82, 2, 0]),
@@ -313,7 +317,7 @@ fn forwarding_counts_hops_adds_age_and_names_the_carrier() {
 }
 
 #[test]
-fn the_content_id_covers_everything_that_does_not_change_and_no_order() {
+pub(crate) fn the_content_id_covers_everything_that_does_not_change_and_no_order() {
     let one = block(BlockKind::Unknown(200), 2, b"one");
     let two = block(BlockKind::Unknown(200), 3, b"two");
     let id = |blocks: Vec<Block>| bundle(blocks).unwrap().content_id();
@@ -326,7 +330,7 @@ fn the_content_id_covers_everything_that_does_not_change_and_no_order() {
 }
 
 #[test]
-fn limits_are_kept_to_the_last_byte_and_block() {
+pub(crate) fn limits_are_kept_to_the_last_byte_and_block() {
     let unknown = |number| block(BlockKind::Unknown(200), number, b"");
     let mut blocks: Vec<Block> = (2..33).map(unknown).collect();
     blocks.push(payload(b""));
@@ -343,7 +347,7 @@ fn limits_are_kept_to_the_last_byte_and_block() {
 }
 
 #[test]
-fn rfc_9172_section_3_8_security_blocks_have_proper_targets() {
+pub(crate) fn rfc_9172_section_3_8_security_blocks_have_proper_targets() {
     let security = |kind, number, targets: &[u8]| {
         let mut data = vec![0x80 | u8::try_from(targets.len()).expect("few targets")];
         data.extend_from_slice(targets);
@@ -405,7 +409,7 @@ c76653132313231328202038204078281820150220ffc45c8a901999ecc60991dd78b2981820150d
 122ff";
 
 #[test]
-fn the_examples_of_rfc_9173_are_read_as_far_as_rfc_9171_allows() {
+pub(crate) fn the_examples_of_rfc_9173_are_read_as_far_as_rfc_9171_allows() {
     let bytes = from_hex(RFC_9173_A3);
     let bundle = decode(&bytes).unwrap();
     assert_eq!(bundle.encode(), bytes);

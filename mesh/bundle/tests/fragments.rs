@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 #[test]
-fn section_5_8_the_pieces_of_a_payload_join_to_it() {
+pub(crate) fn section_5_8_the_pieces_of_a_payload_join_to_it() {
     let bundle = bundle(&bytes(1000));
     let pieces = bundle.fragment(300).unwrap();
     let lengths: Vec<usize> = pieces.iter().map(|piece| piece.payload().len()).collect();
@@ -25,7 +25,7 @@ fn section_5_8_the_pieces_of_a_payload_join_to_it() {
 }
 
 #[test]
-fn section_5_8_pieces_have_the_primary_block_of_the_whole_with_offset_length_and_a_new_checksum() {
+pub(crate) fn section_5_8_pieces_have_the_primary_block_of_the_whole_with_offset_length_and_a_new_checksum() {
     let bundle = bundle(&bytes(10));
     for (piece, offset) in bundle.fragment_at(&[4, 9]).unwrap().iter().zip([0, 4, 9]) {
         let found = piece.primary();
@@ -41,7 +41,7 @@ fn section_5_8_pieces_have_the_primary_block_of_the_whole_with_offset_length_and
 }
 
 #[test]
-fn section_5_8_all_blocks_go_into_the_first_piece_and_marked_ones_into_all() {
+pub(crate) fn section_5_8_all_blocks_go_into_the_first_piece_and_marked_ones_into_all() {
     let pieces = bundle(&bytes(10)).fragment(5).unwrap();
     assert_eq!(numbers(&pieces[0]), [2, 3, 4, 5, 1]);
     assert_eq!(numbers(&pieces[1]), [3, 4, 5, 1]);
@@ -56,7 +56,7 @@ fn section_5_8_all_blocks_go_into_the_first_piece_and_marked_ones_into_all() {
 }
 
 #[test]
-fn section_5_8_a_fragment_can_be_cut_again_and_there_is_one_level_only() {
+pub(crate) fn section_5_8_a_fragment_can_be_cut_again_and_there_is_one_level_only() {
     let bundle = bundle(&bytes(100));
     let piece = &bundle.fragment(60).unwrap()[1];
     let again = piece.fragment(30).unwrap();
@@ -66,7 +66,7 @@ fn section_5_8_a_fragment_can_be_cut_again_and_there_is_one_level_only() {
 }
 
 #[test]
-fn section_5_8_a_bundle_that_forbids_it_is_not_cut() {
+pub(crate) fn section_5_8_a_bundle_that_forbids_it_is_not_cut() {
     let mut forbidden = primary(eid("ipn:2.1"), eid("ipn:3.1"));
     forbidden.flags = BundleFlags::NO_FRAGMENT;
     let mut anonymous = forbidden.clone();
@@ -81,7 +81,7 @@ fn section_5_8_a_bundle_that_forbids_it_is_not_cut() {
 }
 
 #[test]
-fn section_5_8_no_piece_is_empty_so_nothing_cuts_a_payload_of_one_byte_or_none() {
+pub(crate) fn section_5_8_no_piece_is_empty_so_nothing_cuts_a_payload_of_one_byte_or_none() {
     for payload in [&b""[..], b"x"] {
         let bundle = bundle(payload);
         assert_eq!(bundle.fragment(1), Ok(vec![bundle.clone()]));
@@ -107,13 +107,13 @@ fn section_5_8_no_piece_is_empty_so_nothing_cuts_a_payload_of_one_byte_or_none()
 }
 
 #[test]
-fn more_pieces_than_the_limit_are_refused_before_any_is_made() {
+pub(crate) fn more_pieces_than_the_limit_are_refused_before_any_is_made() {
     let bundle = bundle(&bytes((1 << 16) + 1));
     assert_eq!(bundle.fragment(1), Err(FragmentError::TooMany));
 }
 
 #[test]
-fn pieces_fill_a_frame_and_never_exceed_it() {
+pub(crate) fn pieces_fill_a_frame_and_never_exceed_it() {
     let bundle = bundle(&bytes(70_000));
     for bytes_max in [150, 255, 300, 1400, 66_000] {
         let pieces = bundle.fragment_to_fit(bytes_max).unwrap();
@@ -133,7 +133,7 @@ fn pieces_fill_a_frame_and_never_exceed_it() {
 }
 
 #[test]
-fn rfc_9172_section_5_2_security_blocks_are_copied_and_hold_again_when_it_is_whole() {
+pub(crate) fn rfc_9172_section_5_2_security_blocks_are_copied_and_hold_again_when_it_is_whole() {
     let contents = bytes(3000);
     let cuttable = Draft { may_fragment: true, ..draft(&contents) };
     let sealed = seal(&cuttable, &sender(), &recipient().sealing_key(), &mut Seeded(1)).unwrap();
@@ -157,7 +157,7 @@ fn rfc_9172_section_5_2_security_blocks_are_copied_and_hold_again_when_it_is_who
 }
 
 #[test]
-fn a_security_block_takes_its_targets_along_and_an_encrypted_block_its_envelope() {
+pub(crate) fn a_security_block_takes_its_targets_along_and_an_encrypted_block_its_envelope() {
     let security = |kind, number, targets: &[u8], flags| {
         let mut data = vec![0x80 | u8::try_from(targets.len()).unwrap()];
         data.extend_from_slice(targets);
@@ -179,7 +179,7 @@ fn a_security_block_takes_its_targets_along_and_an_encrypted_block_its_envelope(
 }
 
 #[test]
-fn a_piece_without_the_signature_gets_a_checksum() {
+pub(crate) fn a_piece_without_the_signature_gets_a_checksum() {
     let mut unprotected = primary(eid("ipn:2.1"), eid("ipn:3.1"));
     unprotected.crc = CrcType::None;
     let blocks = vec![block(BlockKind::Integrity, 2, &[0x81, 0]), block(BlockKind::Payload, 1, b"hello")];
@@ -193,7 +193,7 @@ fn a_piece_without_the_signature_gets_a_checksum() {
 }
 
 #[test]
-fn section_5_9_the_whole_has_the_blocks_of_the_first_piece_and_its_age() {
+pub(crate) fn section_5_9_the_whole_has_the_blocks_of_the_first_piece_and_its_age() {
     let original = bundle(&bytes(100));
     let pieces = original.fragment(40).unwrap();
     let first = pieces[0].aged_by(7);
@@ -210,7 +210,7 @@ fn section_5_9_the_whole_has_the_blocks_of_the_first_piece_and_its_age() {
 }
 
 #[test]
-fn section_5_9_what_is_missing_is_known_at_any_time() {
+pub(crate) fn section_5_9_what_is_missing_is_known_at_any_time() {
     let pieces = bundle(&bytes(100)).fragment(10).unwrap();
     let mut parts = Reassembly::default();
     let id = insert(&mut parts, &pieces[3], HERE).id;
@@ -225,7 +225,7 @@ fn section_5_9_what_is_missing_is_known_at_any_time() {
 }
 
 #[test]
-fn a_fragment_that_brings_nothing_is_a_duplicate_and_a_late_one_does_not_reopen_a_bundle() {
+pub(crate) fn a_fragment_that_brings_nothing_is_a_duplicate_and_a_late_one_does_not_reopen_a_bundle() {
     let original = bundle(&bytes(30));
     let pieces = original.fragment(10).unwrap();
     let mut parts = Reassembly::default();
@@ -246,7 +246,7 @@ fn a_fragment_that_brings_nothing_is_a_duplicate_and_a_late_one_does_not_reopen_
 }
 
 #[test]
-fn what_was_cut_against_the_will_of_its_signer_is_put_together_and_does_not_verify() {
+pub(crate) fn what_was_cut_against_the_will_of_its_signer_is_put_together_and_does_not_verify() {
     let sealed = seal(&draft(&bytes(2000)), &sender(), &recipient().sealing_key(), &mut Seeded(2)).unwrap();
     // Nobody can cut this bundle without breaking its flags, so the pieces are made by hand.
     let mut parts = Reassembly::default();

@@ -242,7 +242,7 @@ fn open(bytes: &[u8], index: usize) -> Result<RawBundle, String> {
 }
 
 #[test]
-fn all_four_examples_are_built_to_the_byte() {
+pub(crate) fn all_four_examples_are_built_to_the_byte() {
     let built = [build_a1(), build_a2(), build_a3(), build_a4()];
     for (index, (bundle, expected)) in built.iter().zip([A1, A2, A3, A4]).enumerate() {
         assert_eq!(to_hex(&bundle.encode()), to_hex(&from_hex(expected)), "example {}", index + 1);
@@ -250,7 +250,7 @@ fn all_four_examples_are_built_to_the_byte() {
 }
 
 #[test]
-fn all_four_examples_are_verified_and_decrypted() {
+pub(crate) fn all_four_examples_are_verified_and_decrypted() {
     for (index, text) in [A1, A2, A3, A4].iter().enumerate() {
         let bundle = open(&from_hex(text), index).unwrap();
         assert_eq!(bundle.payload().unwrap().data, PAYLOAD, "example {}", index + 1);
@@ -313,7 +313,7 @@ fn unprotected(index: usize, bytes: &[u8], bit: usize) -> bool {
 }
 
 #[test]
-fn every_flipped_bit_in_what_the_examples_protect_is_refused() {
+pub(crate) fn every_flipped_bit_in_what_the_examples_protect_is_refused() {
     for (index, text) in [A1, A2, A3, A4].iter().enumerate() {
         let bytes = from_hex(text);
         let (mut refused, mut unnoticed) = (0, 0);
@@ -340,7 +340,7 @@ fn every_flipped_bit_in_what_the_examples_protect_is_refused() {
 }
 
 #[test]
-fn the_keys_of_the_examples_are_too_short_for_the_rfc_itself() {
+pub(crate) fn the_keys_of_the_examples_are_too_short_for_the_rfc_itself() {
     let bundle = RawBundle::decode(&from_hex(A1), &Limits::default()).unwrap();
     let ring = keys(0);
     let coverage = Coverage::read(&bundle).unwrap();

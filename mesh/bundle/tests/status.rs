@@ -31,7 +31,7 @@ fn report(bundle: &Bundle, event: StatusEvent, wall_ms: Option<u64>) -> Option<S
 }
 
 #[test]
-fn section_6_1_1_a_report_on_a_whole_bundle_has_four_elements() {
+pub(crate) fn section_6_1_1_a_report_on_a_whole_bundle_has_four_elements() {
     let payload =
         status_report_for(&bundle(0x4_0000), StatusEvent::Deleted, ReasonCode::LifetimeExpired, Some(5))
             .unwrap();
@@ -44,7 +44,7 @@ fn section_6_1_1_a_report_on_a_whole_bundle_has_four_elements() {
 }
 
 #[test]
-fn section_6_1_1_a_report_on_a_fragment_has_six_elements() {
+pub(crate) fn section_6_1_1_a_report_on_a_fragment_has_six_elements() {
     let mut primary = bundle(0x4000).primary().clone();
     primary.flags = BundleFlags(0x4001);
     primary.fragment = Some(Fragment { offset: 10, total_bytes: 40 });
@@ -56,7 +56,7 @@ fn section_6_1_1_a_report_on_a_fragment_has_six_elements() {
 }
 
 #[test]
-fn section_6_1_1_times_are_told_if_asked_for_and_only_for_what_happened() {
+pub(crate) fn section_6_1_1_times_are_told_if_asked_for_and_only_for_what_happened() {
     let timed = report(&bundle(0x4040), StatusEvent::Received, Some(77)).unwrap();
     assert_eq!(timed.received, StatusItem { asserted: true, time_ms: Some(77) });
     assert_eq!(timed.deleted, StatusItem { asserted: false, time_ms: None });
@@ -67,7 +67,7 @@ fn section_6_1_1_times_are_told_if_asked_for_and_only_for_what_happened() {
 }
 
 #[test]
-fn section_4_2_3_each_report_has_its_own_request() {
+pub(crate) fn section_4_2_3_each_report_has_its_own_request() {
     for event in EVENTS {
         for other in EVENTS {
             let asked = report(&bundle(other.flag().0), event, None).is_some();
@@ -78,7 +78,7 @@ fn section_4_2_3_each_report_has_its_own_request() {
 }
 
 #[test]
-fn nobody_reports_on_reports_or_anonymous_bundles_or_to_nobody() {
+pub(crate) fn nobody_reports_on_reports_or_anonymous_bundles_or_to_nobody() {
     // Bundles that ask for the impossible are refused earlier; block flags are not.
     let mut asking = block(BlockKind::Unknown(200), 2, b"");
     asking.flags = BlockFlags::REPORT;
@@ -110,7 +110,7 @@ fn nobody_reports_on_reports_or_anonymous_bundles_or_to_nobody() {
 }
 
 #[test]
-fn section_5_6_a_block_that_cannot_be_processed_is_reported_as_received_and_unsupported() {
+pub(crate) fn section_5_6_a_block_that_cannot_be_processed_is_reported_as_received_and_unsupported() {
     let mut asking = block(BlockKind::Unknown(200), 2, b"");
     asking.flags = BlockFlags::REPORT;
     let payload = status_report_for_block(&bundle(0), &asking, None).unwrap();
@@ -120,7 +120,7 @@ fn section_5_6_a_block_that_cannot_be_processed_is_reported_as_received_and_unsu
 }
 
 #[test]
-fn section_9_5_and_rfc_9172_section_11_2_every_reason_has_its_code() {
+pub(crate) fn section_9_5_and_rfc_9172_section_11_2_every_reason_has_its_code() {
     let reasons = [
         ReasonCode::NoInformation,
         ReasonCode::LifetimeExpired,
@@ -153,7 +153,7 @@ fn record(body: &[u8]) -> Result<AdminRecord, AdminError> {
 }
 
 #[test]
-fn section_6_1_what_is_no_record_is_refused_with_the_reason() {
+pub(crate) fn section_6_1_what_is_no_record_is_refused_with_the_reason() {
     let good =
         status_report_for(&bundle(0x4040), StatusEvent::Received, ReasonCode::NoRoute, Some(9)).unwrap();
     assert!(record(&good).is_ok());
@@ -177,7 +177,7 @@ fn section_6_1_what_is_no_record_is_refused_with_the_reason() {
 }
 
 #[test]
-fn section_6_1_1_later_status_items_are_read_over_and_their_number_is_limited() {
+pub(crate) fn section_6_1_1_later_status_items_are_read_over_and_their_number_is_limited() {
     let whole = status_report_for(&bundle(0x4000), StatusEvent::Received, ReasonCode::NoRoute, None).unwrap();
     let items = &[0x81, 0xf4].repeat(13)[..];
     for (extra, known) in [(1, true), (12, true), (13, false)] {
@@ -195,7 +195,7 @@ fn section_6_1_1_later_status_items_are_read_over_and_their_number_is_limited() 
 }
 
 #[test]
-fn section_8_reports_are_off_until_somebody_switches_them_on() {
+pub(crate) fn section_8_reports_are_off_until_somebody_switches_them_on() {
     let mut policy = StatusPolicy::default();
     assert!(!policy.is_on());
     assert!(!policy.allow(&eid("ipn:1.1"), 0));
@@ -203,7 +203,7 @@ fn section_8_reports_are_off_until_somebody_switches_them_on() {
 }
 
 #[test]
-fn one_destination_gets_a_burst_and_then_what_time_allows() {
+pub(crate) fn one_destination_gets_a_burst_and_then_what_time_allows() {
     let limits =
         StatusLimits { destination_burst_max: 3, destination_hourly_max: 60, ..StatusLimits::default() };
     let mut policy = StatusPolicy::on(limits);
@@ -219,7 +219,7 @@ fn one_destination_gets_a_burst_and_then_what_time_allows() {
 }
 
 #[test]
-fn all_destinations_together_have_a_limit_and_the_table_too() {
+pub(crate) fn all_destinations_together_have_a_limit_and_the_table_too() {
     let limits = StatusLimits { burst_max: 5, hourly_max: 1, ..StatusLimits::default() };
     let mut policy = StatusPolicy::on(limits);
     let sent = (0..20).filter(|node| policy.allow(&Eid::ipn(0, *node, 1), 0)).count();
@@ -240,7 +240,7 @@ fn all_destinations_together_have_a_limit_and_the_table_too() {
 }
 
 #[test]
-fn rfc_9172_section_7_1_security_reasons_are_told_only_if_the_policy_says_so() {
+pub(crate) fn rfc_9172_section_7_1_security_reasons_are_told_only_if_the_policy_says_so() {
     let quiet = StatusPolicy::on(StatusLimits::default());
     let open = StatusPolicy::on(StatusLimits { tell_security: true, ..StatusLimits::default() });
     let reason = ReasonCode::FailedSecurityOperation;
