@@ -159,6 +159,14 @@ impl Block {
     }
 
     fn write_head(&self, out: &mut Vec<u8>) {
+        let numbers = [5 + self.crc.elements(), self.kind.code(), self.number, self.flags.0, self.crc.code()];
+        // Nearly all blocks have small numbers only: one byte each, written at once.
+        if numbers.iter().all(|number| *number < 24) {
+            let [[.., array], [.., kind], [.., number], [.., flags], [.., crc]] =
+                numbers.map(u64::to_be_bytes);
+            out.raw(&[0x80 | array, kind, number, flags, crc]);
+            return;
+        }
         out.put_array(5 + self.crc.elements());
         self.write_metadata(out);
         out.put_uint(self.crc.code());

@@ -87,6 +87,7 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(CborError::Trailing) }
     }
 
+    #[inline]
     fn take(&mut self, count: u64) -> Result<&'a [u8], CborError> {
         let count = usize::try_from(count).map_err(|_| CborError::Truncated)?;
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(CborError::Truncated)?;
@@ -145,6 +146,7 @@ impl<'a> Reader<'a> {
         Ok(Some(value))
     }
 
+    #[inline]
     pub(crate) fn uint(&mut self) -> Result<u64, CborError> {
         self.head_of(UINT)?.ok_or(CborError::Type)
     }
@@ -163,9 +165,29 @@ impl<'a> Reader<'a> {
     }
 
     /// A byte string that must have a definite length.
+    #[inline]
     pub(crate) fn bytes_definite(&mut self) -> Result<&'a [u8], CborError> {
         let len = self.head_of(BYTES)?.ok_or(CborError::Indefinite)?;
         self.take(len)
+    }
+
+    /// A text in one piece, without looking at its letters; `None` if it comes in several.
+    #[inline]
+    pub(crate) fn text_in_one(&mut self) -> Result<Option<&'a [u8]>, CborError> {
+        let before = self.clone();
+        match self.head_of(TEXT)? {
+            Some(len) => self.take(len).map(Some),
+            None => {
+                *self = before;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether a number stands here.
+    #[inline]
+    pub(crate) fn at_uint(&self) -> bool {
+        self.rest.first().is_some_and(|first| first >> 5 == UINT)
     }
 
     pub(crate) fn text(&mut self) -> Result<Cow<'a, str>, CborError> {
@@ -177,6 +199,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn array(&mut self) -> Result<Elements, CborError> {
         Ok(Elements { left: self.head_of(ARRAY)? })
     }
@@ -198,6 +221,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes the end of an indefinite item if it stands here.
+    #[inline]
     fn at_break(&mut self) -> bool {
         match self.rest.split_first() {
             Some((&BREAK, rest)) => {
@@ -313,6 +337,7 @@ pub(crate) const fn head_len(argument: u64) -> usize {
 
 impl Elements {
     /// Whether another element follows; takes the end mark when none does.
+    #[inline]
     pub(crate) fn more(&mut self, reader: &mut Reader<'_>) -> bool {
         match &mut self.left {
             None => !reader.at_break(),
@@ -325,11 +350,13 @@ impl Elements {
     }
 
     /// Demands another element.
+    #[inline]
     pub(crate) fn next(&mut self, reader: &mut Reader<'_>) -> Result<(), CborError> {
         if self.more(reader) { Ok(()) } else { Err(CborError::Count) }
     }
 
     /// Demands that no element is left.
+    #[inline]
     pub(crate) fn finish(mut self, reader: &mut Reader<'_>) -> Result<(), CborError> {
         if self.more(reader) { Err(CborError::Count) } else { Ok(()) }
     }

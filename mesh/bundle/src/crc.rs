@@ -112,10 +112,19 @@ impl CrcType {
             return;
         }
         // The checksum is taken with its own field present and zero.
-        out.put_bytes(self.zeros());
-        let sum = self.sum(out.get(start..).unwrap_or_default()).to_be_bytes();
-        out.truncate(out.len() - self.zeros().len());
-        out.raw(self.last_of(&sum));
+        self.write_field(out, 0);
+        let sum = self.sum(out.get(start..).unwrap_or_default());
+        out.truncate(out.len() - self.encoded_len());
+        self.write_field(out, sum);
+    }
+
+    fn write_field(self, out: &mut Vec<u8>, sum: u32) {
+        let [a, b, c, d] = sum.to_be_bytes();
+        match self {
+            Self::None => {}
+            Self::Crc16 => out.raw(&[0x42, c, d]),
+            Self::Crc32 => out.raw(&[0x44, a, b, c, d]),
+        }
     }
 
     /// Appends the checksum of a block that lacks only that and whose checksum so far is `sum`.
@@ -124,15 +133,10 @@ impl CrcType {
             return;
         }
         let start = out.len();
-        out.put_bytes(self.zeros());
-        let sum = self.extend(sum, out.get(start..).unwrap_or_default()).to_be_bytes();
-        out.truncate(out.len() - self.zeros().len());
-        out.raw(self.last_of(&sum));
-    }
-
-    /// The bytes of a sum that this type has: of four, or the last two.
-    fn last_of(self, sum: &[u8; 4]) -> &[u8] {
-        sum.get(sum.len() - self.zeros().len()..).unwrap_or_default()
+        self.write_field(out, 0);
+        let sum = self.extend(sum, out.get(start..).unwrap_or_default());
+        out.truncate(start);
+        self.write_field(out, sum);
     }
 
     /// Reads and checks the checksum of the block that starts at `start`, and its end.
@@ -151,13 +155,15 @@ impl CrcType {
         // The field counts as zero: what it adds to the sum is taken out again. What can follow is the
         // end mark of an indefinite block, which stays as it is.
         let marks = reader.position() - after;
-        let mut field = [0; 5];
-        for (to, from) in field.iter_mut().zip(found) {
-            *to = *from;
-        }
-        let field = field.get(..found.len() + marks).unwrap_or_default();
-        let sum = (self.sum(whole) ^ self.change(field)).to_be_bytes();
-        if self.last_of(&sum) == found { Ok(()) } else { Err(DecodeError::Crc { block }) }
+        let change = if marks == 0 {
+            self.change(found)
+        } else {
+            let mut field = [0; 5];
+            field.iter_mut().zip(found).for_each(|(to, from)| *to = *from);
+            self.change(field.get(..found.len() + marks).unwrap_or_default())
+        };
+        let found = found.iter().fold(0, |sum, byte| (sum << 8) | u32::from(*byte));
+        if self.sum(whole) ^ change == found { Ok(()) } else { Err(DecodeError::Crc { block }) }
     }
 
     /// Reads the checksum and the end of a block without looking whether it is right.
@@ -266,6 +272,16 @@ mod tests {
     fn both_checksums_match_their_published_check_values() {
         assert_eq!(X25.checksum(b"123456789"), 0x906e);
         assert_eq!(CASTAGNOLI.checksum(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn fast_sums_are_those_of_the_plain_table_at_every_length() {
+        let bytes: Vec<u8> = (0..=250_u8).cycle().take(700).collect();
+        for len in 0..bytes.len() {
+            let bytes = &bytes[..len];
+            assert_eq!(CrcType::Crc16.sum(bytes), X25.checksum(bytes).into(), "{len}");
+            assert_eq!(CrcType::Crc32.sum(bytes), CASTAGNOLI.checksum(bytes), "{len}");
+        }
     }
 
     #[test]

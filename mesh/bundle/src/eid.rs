@@ -278,36 +278,44 @@ impl fmt::Display for DtnEid {
 
 /// Checks `//authority/demux` and finds the slash that ends the authority.
 pub(crate) fn slash_in(text: &str) -> Result<usize, EidError> {
-    let rest = text.strip_prefix("//").ok_or(EidError::DtnForm)?;
-    let (authority, demux) = rest.split_once('/').ok_or(EidError::DtnForm)?;
-    if authority.is_empty() {
+    let [b'/', b'/', rest @ ..] = text.as_bytes() else { return Err(EidError::DtnForm) };
+    let authority = reg_name_len(rest);
+    let Some((b'/', demux)) = rest.get(authority..).and_then(<[u8]>::split_first) else {
+        // A character that does not belong there comes first. Is there a slash at all?
+        return Err(if rest.contains(&b'/') { EidError::DtnCharacter } else { EidError::DtnForm });
+    };
+    if authority == 0 {
         return Err(EidError::DtnForm);
     }
     if text.len() > EID_BYTES_MAX {
         return Err(EidError::TooLong);
     }
-    if !is_reg_name(authority) || !demux.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(EidError::DtnCharacter);
-    }
-    Ok("//".len() + authority.len())
+    // Without an early end the compiler looks at many bytes at once.
+    let visible = demux.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic());
+    if visible { Ok("//".len() + authority) } else { Err(EidError::DtnCharacter) }
 }
 
-/// `reg-name` of RFC 3986: unreserved, sub-delims, and whole percent escapes.
-fn is_reg_name(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let allowed = match byte {
-            b'%' => {
-                let escape = [bytes.next(), bytes.next()];
-                escape.iter().all(|digit| digit.is_some_and(|digit| digit.is_ascii_hexdigit()))
-            }
-            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte),
-        };
-        if !allowed {
-            return false;
+/// How many bytes at the front are a `reg-name` of RFC 3986: unreserved, sub-delims, and whole
+/// percent escapes.
+fn reg_name_len(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if is_plain(*byte) {
+            at += 1;
+            continue;
+        }
+        match bytes.get(at..at + 3) {
+            Some([b'%', high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
+            _ => break,
         }
     }
-    true
+    at
+}
+
+/// Whether a byte stands for itself in a `reg-name`.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&')
+        || matches!(byte, b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 impl IpnEid {

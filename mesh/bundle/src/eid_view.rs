@@ -1,6 +1,5 @@
 //! Endpoint ids as they lie in the bytes of a bundle.
 
-use alloc::borrow::Cow;
 use core::fmt;
 
 use crate::cbor::{CborError, Reader};
@@ -91,20 +90,16 @@ impl<'a> EidView<'a> {
     }
 
     fn read_dtn(reader: &mut Reader<'a>) -> Result<Self, EidError> {
-        match reader.uint() {
-            Ok(0) => return Ok(Self::NONE),
-            Ok(_) => return Err(EidError::DtnForm),
-            Err(CborError::Type) => {}
-            Err(error) => return Err(error.into()),
+        if reader.at_uint() {
+            return if reader.uint()? == 0 { Ok(Self::NONE) } else { Err(EidError::DtnForm) };
         }
         let start = reader.position();
-        match reader.text()? {
-            Cow::Borrowed(text) => Ok(Self(Form::Dtn(text, slash_in(text)?))),
-            Cow::Owned(text) => {
-                slash_in(&text)?;
-                Ok(Self(Form::Pieces(reader.since(start))))
-            }
+        if let Some(text) = reader.text_in_one()? {
+            let text = core::str::from_utf8(text).map_err(|_| CborError::Utf8)?;
+            return Ok(Self(Form::Dtn(text, slash_in(text)?)));
         }
+        slash_in(&reader.text()?)?;
+        Ok(Self(Form::Pieces(reader.since(start))))
     }
 }
 

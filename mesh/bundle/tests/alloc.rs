@@ -2,8 +2,9 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use std::alloc::System;
 
 use cairn_bundle::{
     Block, BlockFlags, BlockKind, Bundle, BundleView, CrcType, DecodeError, Eid, Limits, seal,
