@@ -1,7 +1,8 @@
 //! Answers of the node as text for a person.
 
 use cairn_node::control::api::{
-    BoardInfo, CarryInfo, ContactInfo, EdgeInfo, JobInfo, MessageInfo, Response, RungInfo, Status,
+    BoardInfo, CarryInfo, ContactInfo, EdgeInfo, JobInfo, KeyKind, MessageInfo, PrekeyInfo, Response,
+    RungInfo, Status,
 };
 
 use crate::out::{clean, clean_line};
@@ -16,6 +17,9 @@ pub(crate) fn response(response: &Response) -> String {
         }
         Response::Text { text } => clean(text),
         Response::Id { id } => id.clone(),
+        Response::Sent { id, sealed_to, because } => {
+            format!("{id}\nsealed to {}\n", self::sealed_to(*sealed_to, because.as_deref()))
+        }
         Response::Status(state) => status(state),
         Response::Contacts { contacts } => self::contacts(contacts),
         Response::Inbox { messages } => inbox(messages),
@@ -24,6 +28,24 @@ pub(crate) fn response(response: &Response) -> String {
         Response::Job(info) => job(info),
         Response::Credit { edges } => credit(edges),
         Response::Carried(info) => carried(info),
+    }
+}
+
+/// Which key, and what that means to the person in front of the screen.
+fn sealed_to(kind: KeyKind, because: Option<&str>) -> String {
+    match (kind, because) {
+        (KeyKind::Prekey, _) => "a prekey".into(),
+        (KeyKind::LongTerm, None) => "the long-term key".into(),
+        (KeyKind::LongTerm, Some(because)) => format!("the long-term key: {}", clean_line(because)),
+    }
+}
+
+/// The prekey that others are told to seal to.
+fn prekey(info: &PrekeyInfo) -> String {
+    match (info.announced, info.valid_until) {
+        (false, _) => "none: mail to this node is sealed to its long-term key".into(),
+        (true, None) => "announced without a date: this node has no clock".into(),
+        (true, Some(until)) => format!("valid until {}, {} held", moment(until), info.held),
     }
 }
 
@@ -79,7 +101,8 @@ fn status(state: &Status) -> String {
     );
     let addresses = if state.addresses.is_empty() { "none".into() } else { state.addresses.join(" ") };
     text += &format!(
-        "addresses  {addresses}\nstore      {} of {}\nbundles    {}\nmessages   {}\ntasks      {} running\nunsent     {} not acknowledged\n",
+        "addresses  {addresses}\nprekey     {}\nstore      {} of {}\nbundles    {}\nmessages   {}\ntasks      {} running\nunsent     {} not acknowledged\n",
+        prekey(&state.prekeys),
         size(state.store_bytes),
         size(state.store_bytes_max),
         state.bundles,
@@ -107,10 +130,12 @@ fn status(state: &Status) -> String {
 }
 
 pub(crate) fn contacts(contacts: &[ContactInfo]) -> String {
-    let mut table = Table::new(&["name", "node", "peer", "addresses"]);
+    let mut table = Table::new(&["name", "node", "peer", "mail is sealed to", "addresses"]);
     for contact in contacts {
         let peer = if contact.peer { "yes" } else { "no" };
-        table.row(&[&contact.name, &contact.node, &peer, &contact.addresses.join(" ")]);
+        let key = contact.sealed_to.map(|kind| sealed_to(kind, contact.because.as_deref()));
+        let key = key.unwrap_or_else(|| "-".into());
+        table.row(&[&contact.name, &contact.node, &peer, &key, &contact.addresses.join(" ")]);
     }
     table.or("no cards yet; take one in with: cairn card import FILE")
 }
@@ -122,6 +147,9 @@ fn inbox(messages: &[MessageInfo]) -> String {
         text += &format!("{}  from {from} ({})", message.number, short(&message.from));
         if let Some(seconds) = message.written {
             text += &format!("  written {}", moment(seconds));
+        }
+        if message.sealed_to == Some(KeyKind::LongTerm) {
+            text += "  sealed to the long-term key";
         }
         if let Some((name, bytes)) = &message.file {
             text += &format!("  file {} ({})", clean_line(name), size(*bytes));

@@ -30,7 +30,7 @@ pub enum IdentityError {
         pid: Option<u32>,
     },
     /// Group or others may read or write the file.
-    #[error("the identity file {} is open to others (mode {mode:03o})", path.display())]
+    #[error("the key file {} is open to others (mode {mode:03o})", path.display())]
     Open {
         /// The identity file.
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum IdentityError {
         mode: u32,
     },
     /// The file is another user's.
-    #[error("the identity file {} belongs to another user", path.display())]
+    #[error("the key file {} belongs to another user", path.display())]
     Foreign {
         /// The identity file.
         path: PathBuf,
@@ -156,16 +156,29 @@ pub fn load_or_create(lock: &HomeLock) -> Result<Identity, IdentityError> {
 pub fn load(home: &Path) -> Result<Option<Identity>, IdentityError> {
     let path = home.join(IDENTITY_FILE);
     let failed = |source| IdentityError::Io { what: "read", path: path.clone(), source };
-    let file = match File::open(&path) {
+    let damaged = |reason| IdentityError::Damaged { path: path.clone(), reason };
+    let Some(file) = open_private(&path)? else { return Ok(None) };
+    if file.metadata().map_err(failed)?.len() > FILE_BYTES_MAX {
+        return Err(damaged("it is too long"));
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(FILE_BYTES_MAX).unwrap_or(0)));
+    file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
+    parse(&text).map(Some).map_err(damaged)
+}
+
+/// Opens a file with secrets, if it is there and nobody else can read or write it.
+pub(crate) fn open_private(path: &Path) -> Result<Option<File>, IdentityError> {
+    let failed = |source| IdentityError::Io { what: "read", path: path.to_owned(), source };
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     // The open file is looked at, not its name: a name can change between two looks.
     let meta = file.metadata().map_err(failed)?;
-    let damaged = |reason| IdentityError::Damaged { path: path.clone(), reason };
+    let path = path.to_owned();
     if !meta.is_file() {
-        return Err(damaged("it is not a regular file"));
+        return Err(IdentityError::Damaged { path, reason: "it is not a regular file" });
     }
     if meta.mode() & 0o077 != 0 {
         return Err(IdentityError::Open { path, mode: meta.mode() & 0o777 });
@@ -173,12 +186,7 @@ pub fn load(home: &Path) -> Result<Option<Identity>, IdentityError> {
     if meta.uid() != rustix::process::geteuid().as_raw() {
         return Err(IdentityError::Foreign { path });
     }
-    if meta.len() > FILE_BYTES_MAX {
-        return Err(damaged("it is too long"));
-    }
-    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(FILE_BYTES_MAX).unwrap_or(0)));
-    file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
-    parse(&text).map(Some).map_err(damaged)
+    Ok(Some(file))
 }
 
 fn parse(text: &[u8]) -> Result<Identity, &'static str> {

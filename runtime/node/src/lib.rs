@@ -8,5 +8,6 @@ pub mod control;
 pub mod core;
 mod driver;
 pub mod identity_file;
+pub mod prekeys_file;
 
 pub use driver::{NodeError, ReadyInfo, STORE_DIR, run, store_options};

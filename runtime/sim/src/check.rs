@@ -35,7 +35,7 @@ impl World {
             }
             for letter in letters.iter().filter(|letter| letter.to == node) {
                 let confirmed = match self.answer(letter.from, letter.ask) {
-                    Some(Response::Id { .. }) => true,
+                    Some(Response::Sent { .. }) => true,
                     Some(other) => return Err(self.unexpected(letter.from, format!("{other:?}"))),
                     None => false,
                 };

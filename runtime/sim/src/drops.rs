@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use cairn_bundle::{Bundle, Identity, Prekeys, open};
+use cairn_bundle::{Bundle, Identity, open};
 use cairn_link::parcel_frames;
 use cairn_node::core::Parcel;
 
@@ -37,9 +37,12 @@ impl World {
     /// The simulator knows every key: it looks for promises in sealed parcels, too.
     fn overhear(&mut self, from: usize, to: usize, files: &[Vec<u8>]) {
         let reader = Identity::from_seed(&self.node(to).seed);
+        let prekeys = self.node(to).prekeys();
         for file in files {
             let bundle = Bundle::decode(file, &cairn_bundle::Limits::default());
-            let Some(opened) = bundle.ok().and_then(|bundle| open(&bundle, &reader, &Prekeys::default()).ok()) else { continue };
+            let Some(opened) = bundle.ok().and_then(|bundle| open(&bundle, &reader, &prekeys).ok()) else {
+                continue;
+            };
             if let Ok(frames) = parcel_frames(&opened.payload) {
                 self.witness.hear(from, frames);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cairn_bundle::{Identity, NodeId};
+use cairn_bundle::{Identity, NodeId, Prekeys};
 use cairn_engine::{Instant, LinkId};
 use cairn_node::control::api::{Request, Response};
 use cairn_node::core::{Clock, CommitId, Core, RequestId, Settings};
@@ -44,6 +44,8 @@ pub(crate) struct SimNode {
     pub(crate) me: NodeId,
     pub(crate) settings: Settings,
     pub(crate) disk: MemoryDisk,
+    /// The file of prekeys as it lies on the disk.
+    pub(crate) prekeys: Vec<u8>,
     /// `None` while the node is down.
     pub(crate) core: Option<Core>,
     /// Counts the starts; what belongs to an earlier life is void.
@@ -67,6 +69,7 @@ impl SimNode {
             me: Identity::from_seed(&seed).node_id(),
             settings,
             disk: MemoryDisk::default(),
+            prekeys: Vec::new(),
             core: None,
             life: 0,
             born_at: 0,
@@ -78,6 +81,11 @@ impl SimNode {
             imports: VecDeque::new(),
             asks: BTreeMap::new(),
         }
+    }
+
+    /// The prekeys that are on the disk.
+    pub(crate) fn prekeys(&self) -> Prekeys {
+        Prekeys::decode(&self.prekeys).unwrap_or_default()
     }
 
     /// What this node's clocks show at a moment of the virtual time.

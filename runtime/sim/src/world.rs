@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cairn_bundle::{Digest, Identity};
 use cairn_engine::LinkId;
-use cairn_node::core::{Attachment, CommitId, Core, Input, Output, Settings, TaskId, TaskOutcome};
+use cairn_node::core::{Attachment, CommitId, Core, Input, Output, Secrets, Settings, TaskId, TaskOutcome};
 use cairn_store::{Limits, Priority};
 
 use crate::contact::{Contact, End, WINDOW};
@@ -25,6 +25,8 @@ pub(crate) enum Event {
     Believed { node: usize, life: u64, commit: CommitId },
     /// Bytes come out of a stream; `last` frees a place in the sender's window.
     Bytes { contact: u64, to: usize, bytes: Vec<u8>, last: bool },
+    /// The prekeys of a node reach its disk.
+    PrekeysKept { node: usize, life: u64, ring: Vec<u8> },
     /// A contact is over.
     Cut { contact: u64 },
     /// One end notices that its link is gone.
@@ -219,6 +221,10 @@ impl World {
                 self.node_mut(node).tick_at = None;
                 self.input(node, Input::Tick);
             }
+            Event::PrekeysKept { node, life, ring } if self.lives(node, life) => {
+                self.node_mut(node).prekeys = ring;
+                self.input(node, Input::PrekeysKept { durable: true });
+            }
             Event::Start { node } => self.start(node)?,
             Event::Ask { node, ask } => self.ask_again(node, ask),
             Event::Arrive { node, files } => self.import(node, files),
@@ -226,6 +232,7 @@ impl World {
             // What was meant for an earlier life.
             Event::Synced { .. }
             | Event::Believed { .. }
+            | Event::PrekeysKept { .. }
             | Event::LinkDown { .. }
             | Event::TaskDone { .. }
             | Event::Tick { .. } => {}
@@ -285,8 +292,8 @@ impl World {
         here.born_at = now;
         here.synced_until = now;
         let clock = here.clock(now);
-        let core =
-            Core::restore(Identity::from_seed(&here.seed), here.settings.clone(), &seed, clock, &here.disk);
+        let secrets = Secrets { identity: Identity::from_seed(&here.seed), prekeys: here.prekeys() };
+        let core = Core::restore(secrets, here.settings.clone(), &seed, clock, &here.disk);
         here.core =
             Some(core.map_err(|error| Violation::NoStart { node: name.clone(), reason: error.to_string() })?);
         self.trace.say(now, &name, || "starts".to_owned());
@@ -342,6 +349,10 @@ impl World {
         let now = self.now;
         match output {
             Output::Commit { commit, batch, own } => self.commit(node, commit, batch, own),
+            Output::KeepPrekeys { ring } => {
+                let (life, delay) = (self.node(node).life, self.dice.pick(0..self.faults.sync_ms_max.max(1)));
+                self.after(delay, Event::PrekeysKept { node, life, ring: ring.to_vec() });
+            }
             Output::Run(order) => {
                 let fail = self.faults.task_fail_percent;
                 let (ms, outcome) = {
@@ -497,6 +508,7 @@ const fn kind(input: &Input) -> &'static str {
         Input::LinkUp { .. } => "link up",
         Input::LinkDown { .. } => "link down",
         Input::Bytes { .. } => "bytes",
+        Input::PrekeysKept { .. } => "prekeys kept",
         Input::Committed { durable: true, .. } => "durable",
         Input::Committed { durable: false, .. } => "not durable",
         Input::TaskDone { .. } => "task done",

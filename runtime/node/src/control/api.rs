@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use cairn_bundle::SealedTo;
 use serde::{Deserialize, Serialize};
 
 /// A question or an order to a node.
@@ -174,6 +175,15 @@ pub enum Response {
         /// The id.
         id: String,
     },
+    /// See [`Request::Send`].
+    Sent {
+        /// The content id of the bundle.
+        id: String,
+        /// Which of the recipient's keys it is sealed to.
+        sealed_to: KeyKind,
+        /// Why it is not a prekey.
+        because: Option<String>,
+    },
     /// See [`Request::Status`].
     Status(Status),
     /// See [`Request::CardList`].
@@ -209,6 +219,57 @@ pub enum Response {
     Carried(CarryInfo),
 }
 
+/// Which of its recipient's keys something is sealed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyKind {
+    /// A key that the recipient erases: afterwards nobody can open it again.
+    Prekey,
+    /// The long-term key: whoever ever gets hold of the recipient's identity can open it.
+    LongTerm,
+}
+
+impl KeyKind {
+    /// The word in JSON and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prekey => "prekey",
+            Self::LongTerm => "long-term",
+        }
+    }
+
+    /// The inverse of [`as_str`](Self::as_str).
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Prekey, Self::LongTerm].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl From<SealedTo> for KeyKind {
+    fn from(kind: SealedTo) -> Self {
+        match kind {
+            SealedTo::Prekey => Self::Prekey,
+            SealedTo::LongTerm => Self::LongTerm,
+        }
+    }
+}
+
+/// The prekeys of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrekeyInfo {
+    /// Whether the card that is given out announces one.
+    pub announced: bool,
+    /// Until when others may seal to it, by this node's clock; `None` without a date.
+    pub valid_until: Option<u64>,
+    /// Running time until the next one is due.
+    pub next_in_s: u64,
+    /// How many secrets are held, those in their grace included.
+    pub held: u64,
+    /// This node's wall clock, if it has one.
+    pub clock: Option<u64>,
+}
+
 /// How a node is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -240,6 +301,9 @@ pub struct Status {
     pub unacknowledged: u64,
     /// Refusals and other counted events, by name.
     pub counters: std::collections::BTreeMap<String, u64>,
+    /// Keys that mail to this node is sealed to.
+    #[serde(default)]
+    pub prekeys: PrekeyInfo,
     /// What a person should know: full store, same identity elsewhere, failed links.
     pub warnings: Vec<String>,
 }
@@ -268,6 +332,12 @@ pub struct ContactInfo {
     pub peer: bool,
     /// Addresses from the card and from `peer add`.
     pub addresses: Vec<String>,
+    /// Which key mail to it would be sealed to now; `None` for this node itself and for unknown cards.
+    #[serde(default)]
+    pub sealed_to: Option<KeyKind>,
+    /// Why that is not a prekey.
+    #[serde(default)]
+    pub because: Option<String>,
 }
 
 /// A message that arrived.
@@ -279,6 +349,9 @@ pub struct MessageInfo {
     pub from: String,
     /// Name of the sender if its card is known.
     pub from_name: String,
+    /// Which of this node's keys it was sealed to, if that is known.
+    #[serde(default)]
+    pub sealed_to: Option<KeyKind>,
     /// When the sender says it was written, if its clock knew.
     pub written: Option<u64>,
     /// The text.

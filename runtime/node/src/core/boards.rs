@@ -137,7 +137,14 @@ impl Core {
     /// Signs a fact and writes it on a board.
     pub(super) fn publish_fact(&mut self, tx: &mut Tx, group: u32, fact: &Fact) {
         let Some(slot) = self.boards.group(group) else { return };
-        match slot.board.sign(fact, self.clock.claim(), &self.identity) {
+        let mut time = self.clock.claim();
+        if let Fact::Member(member) = fact
+            && let Some(before) = slot.view.members.get(&member.node)
+        {
+            // Of two cards the later one counts, also when the clock was set back or lost in between.
+            time = time.max(before.time.saturating_add(1));
+        }
+        match slot.board.sign(fact, time, &self.identity) {
             Ok(doc) => self.publish(tx, group, &[doc]),
             Err(error) => self.say(format!("a document could not be written: {error}")),
         }

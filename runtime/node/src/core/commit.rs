@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cairn_bundle::{Digest, NodeId};
+use cairn_bundle::{Digest, NodeId, SignedCard};
 use cairn_engine::{BundleRecord, Scope, Ticket};
 use cairn_ledger::VerifiedEntry;
 use cairn_link::{Item, Topic};
@@ -42,6 +42,8 @@ pub(crate) enum After {
     Carry { id: Digest, record: BundleRecord },
     /// Own blob: it may be used and offered.
     OwnBlob { id: Digest, bytes: u64 },
+    /// The own card may be shown.
+    OwnCard { card: Box<SignedCard> },
     /// This node follows another board: its peers have to hear of it.
     Renew,
     /// Answer a request.
@@ -62,6 +64,7 @@ impl After {
             | Self::Hold { .. }
             | Self::Carry { .. }
             | Self::OwnBlob { .. }
+            | Self::OwnCard { .. }
             | Self::Renew
             | Self::Reply { .. } => None,
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cairn_bundle::NodeId;
 use cairn_bundle::card::{Card, SignedCard};
+use cairn_engine::Instant;
 use minicbor::{Decoder, Encoder};
 
 /// Contacts that are kept; a further card is refused.
@@ -21,6 +22,11 @@ pub struct Contact {
     pub peer: bool,
     /// Addresses that a person gave, in addition to those of the card.
     pub addresses: Vec<String>,
+    /// Whether the dates on the card made sense by this node's clock when it came.
+    pub dated: bool,
+    /// When the contact itself handed over the card that it has now; forgotten at the end of the process,
+    /// because the clock that counts from there ends too.
+    pub heard: Option<Instant>,
 }
 
 impl Contact {
@@ -39,11 +45,12 @@ impl Contact {
         let mut bytes = Vec::new();
         let mut e = Encoder::new(&mut bytes);
         let mut write = || -> Result<(), minicbor::encode::Error<core::convert::Infallible>> {
-            e.array(3)?.bytes(self.card.as_bytes())?.bool(self.peer)?;
+            e.array(4)?.bytes(self.card.as_bytes())?.bool(self.peer)?;
             e.array(u64::try_from(self.addresses.len()).unwrap_or(0))?;
             for address in &self.addresses {
                 e.str(address)?;
             }
+            e.bool(self.dated)?;
             Ok(())
         };
         write().expect("writing to a Vec cannot fail");
@@ -53,7 +60,7 @@ impl Contact {
     /// Reads back what this node stored; `None` if it is damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut d = Decoder::new(bytes);
-        d.array().ok().filter(|n| *n == Some(3))?;
+        let fields = d.array().ok().flatten().filter(|n| [3, 4].contains(n))?;
         let card = SignedCard::decode(d.bytes().ok()?).ok()?;
         let peer = d.bool().ok()?;
         let count = usize::try_from(d.array().ok()??).ok().filter(|n| *n <= ADDRESSES_MAX)?;
@@ -61,7 +68,9 @@ impl Contact {
         for _ in 0..count {
             addresses.push(d.str().ok()?.to_owned());
         }
-        Some(Self { card, peer, addresses })
+        // Earlier versions knew no prekeys, and with them no dates.
+        let dated = fields == 4 && d.bool().ok()?;
+        Some(Self { card, peer, addresses, dated, heard: None })
     }
 }
 
@@ -131,6 +140,15 @@ impl Contacts {
             (Some(node), None) => Ok(node),
             (None, _) => Err(Unknown::Nobody(text.into())),
             (Some(_), Some(_)) => Err(Unknown::Ambiguous(text.into())),
+        }
+    }
+
+    /// Notes that a contact has just handed over its card, if that is the one that is known.
+    pub(crate) fn hear(&mut self, card: &SignedCard, now: Instant, live: bool) {
+        if let Some(contact) =
+            self.by_node.get_mut(&card.card().node).filter(|known| known.card == *card && live)
+        {
+            contact.heard = Some(now);
         }
     }
 

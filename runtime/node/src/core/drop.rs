@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use cairn_bundle::{Bundle, Digest, NodeId, Prekeys, open};
+use cairn_bundle::{Bundle, Digest, NodeId, open};
 use cairn_engine::{CloseReason, Event, LinkId};
 use cairn_link::{Hello, Item, Mode, ParcelWriter, Topic, Transmit, encode_chunk, parcel, parcel_frames};
 use cairn_store::{Read, Table};
@@ -78,7 +78,7 @@ impl Core {
         if self.engine.has(&Item { topic: Topic::Bundle, id }) {
             return Parcel::Known;
         }
-        let opened = match open(&bundle, &self.identity, &Prekeys::default()) {
+        let opened = match open(&bundle, &self.identity, &self.keys.prekeys) {
             Ok(opened) => opened,
             Err(error) => return Parcel::Refused(error.to_string()),
         };
@@ -145,7 +145,7 @@ impl Core {
             exported.contents.insert((false, item));
         }
         for payload in self.fill_parcels(link, &hello, disk, &mut exported) {
-            let bytes = self.write_bundle(peer, SERVICE_MEET, &payload)?.encode();
+            let bytes = self.write_bundle(peer, SERVICE_MEET, &payload)?.0.encode();
             exported.files.push(ParcelFile { name: parcel::file_name(&Digest::of(&bytes)), bytes });
         }
         self.engine(Event::LinkDown { link });

@@ -10,7 +10,7 @@ use minicbor::{Decoder, Encoder};
 use super::Core;
 use super::commit::{After, Tx};
 use super::wire::Message;
-use crate::control::api::MessageInfo;
+use crate::control::api::{KeyKind, MessageInfo};
 
 /// Messages that are kept; further ones are refused until some are removed.
 const MESSAGES_MAX: usize = 10_000;
@@ -21,18 +21,20 @@ const TEXTS_BYTES_MAX: usize = 8 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     from: NodeId,
+    /// Unknown for what earlier versions stored.
+    sealed_to: Option<KeyKind>,
     written: u64,
     text: String,
     file: Option<(String, u64)>,
 }
 
 impl Entry {
-    fn new(from: NodeId, message: &Message) -> Self {
+    fn new(from: NodeId, sealed_to: Option<KeyKind>, message: &Message) -> Self {
         let file = message
             .file
             .as_ref()
             .map(|(name, content)| (name.clone(), u64::try_from(content.len()).unwrap_or(u64::MAX)));
-        Self { from, written: message.written, text: message.text.clone(), file }
+        Self { from, sealed_to, written: message.written, text: message.text.clone(), file }
     }
 }
 
@@ -73,28 +75,31 @@ impl Inbox {
     /// Reads back one stored message; what is damaged is left out.
     pub(crate) fn restore(&mut self, key: &[u8], value: &[u8]) {
         if let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes)
-            && let Some((from, message)) = decode_stored(value)
+            && let Some((from, sealed_to, message)) = decode_stored(value)
         {
-            self.remember(number, Entry::new(from, &message));
+            self.remember(number, Entry::new(from, sealed_to, &message));
         }
     }
 }
 
-fn encode_stored(from: &NodeId, payload: &[u8]) -> Vec<u8> {
+fn encode_stored(from: &NodeId, payload: &[u8], sealed_to: KeyKind) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut e = Encoder::new(&mut bytes);
-    e.array(2)
+    e.array(3)
         .and_then(|e| e.bytes(from.as_bytes()))
         .and_then(|e| e.bytes(payload))
+        .and_then(|e| e.str(sealed_to.as_str()))
         .expect("writing to a Vec cannot fail");
     bytes
 }
 
-fn decode_stored(bytes: &[u8]) -> Option<(NodeId, Message)> {
+fn decode_stored(bytes: &[u8]) -> Option<(NodeId, Option<KeyKind>, Message)> {
     let mut d = Decoder::new(bytes);
-    d.array().ok().filter(|n| *n == Some(2))?;
+    let fields = d.array().ok().flatten().filter(|n| [2, 3].contains(n))?;
     let from = NodeId::from_bytes(d.bytes().ok()?.try_into().ok()?).ok()?;
-    Some((from, Message::decode(d.bytes().ok()?)?))
+    let message = Message::decode(d.bytes().ok()?)?;
+    let sealed_to = if fields == 3 { KeyKind::parse(d.str().ok()?) } else { None };
+    Some((from, sealed_to, message))
 }
 
 impl Core {
@@ -113,9 +118,13 @@ impl Core {
             return None;
         }
         let number = self.inbox.reserve();
-        tx.put(Table::Inbox, number.to_be_bytes(), encode_stored(&opened.source, &opened.payload));
+        tx.put(
+            Table::Inbox,
+            number.to_be_bytes(),
+            encode_stored(&opened.source, &opened.payload, opened.sealed_to.into()),
+        );
         // Listed once it is durable: a message that the disk refuses comes again.
-        let entry = Box::new(Entry::new(opened.source, &message));
+        let entry = Box::new(Entry::new(opened.source, Some(opened.sealed_to.into()), &message));
         tx.then(After::Message { ticket, number, entry });
         Some(())
     }
@@ -125,6 +134,7 @@ impl Core {
             number: *number,
             from: entry.from.to_string(),
             from_name: self.contacts.name(&entry.from),
+            sealed_to: entry.sealed_to,
             written: (entry.written != 0).then_some(entry.written),
             text: entry.text.clone(),
             file: entry.file.clone(),
@@ -142,7 +152,7 @@ impl Core {
     pub(super) fn message_file(number: u64, disk: &dyn Read) -> Result<Option<Vec<u8>>, ReadError> {
         let stored = disk.get(Table::Inbox, &number.to_be_bytes())?;
         let message = stored.as_deref().and_then(decode_stored);
-        Ok(message.and_then(|(_, message)| message.file).map(|(_, content)| content))
+        Ok(message.and_then(|(_, _, message)| message.file).map(|(_, content)| content))
     }
 }
 
@@ -153,7 +163,21 @@ mod tests {
 
     fn entry(text: &str) -> Entry {
         let message = Message { written: 0, text: text.to_owned(), file: None };
-        Entry::new(Identity::from_seed(&[1; 32]).node_id(), &message)
+        Entry::new(Identity::from_seed(&[1; 32]).node_id(), None, &message)
+    }
+
+    #[test]
+    fn a_stored_message_says_what_it_was_sealed_to_and_an_older_one_does_not() {
+        let from = Identity::from_seed(&[1; 32]).node_id();
+        let message = Message { written: 7, text: "four".to_owned(), file: None };
+        for kind in [KeyKind::Prekey, KeyKind::LongTerm] {
+            let stored = encode_stored(&from, &message.encode(), kind);
+            assert_eq!(decode_stored(&stored), Some((from, Some(kind), message.clone())));
+        }
+        let mut older = encode_stored(&from, &message.encode(), KeyKind::Prekey);
+        older[0] = 0x82;
+        older.truncate(older.len() - "prekey".len() - 1);
+        assert_eq!(decode_stored(&older), Some((from, None, message)));
     }
 
     #[test]

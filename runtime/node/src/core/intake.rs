@@ -1,6 +1,6 @@
 //! What peers send: checked here, stored by the driver, and only then counted and acknowledged.
 
-use cairn_bundle::{Bundle, Digest, NodeId, Prekeys, open};
+use cairn_bundle::{Bundle, Digest, NodeId, OpenError, open};
 use cairn_engine::{Event, Scope, Ticket};
 use cairn_ledger::VerifiedEntry;
 use cairn_link::{Item, RefuseReason, Topic};
@@ -155,10 +155,20 @@ impl Core {
     }
 
     pub(super) fn deliver(&mut self, ticket: Ticket, id: Digest, bundle: &Bundle) {
-        let opened = match open(bundle, &self.identity, &Prekeys::default()) {
+        let opened = match open(bundle, &self.identity, &self.keys.prekeys) {
             Ok(opened) => opened,
             Err(error) => {
                 self.count("bundles for this node refused: they do not open");
+                if error == OpenError::ErasedKey
+                    && let Some(from) = bundle.source().node_id()
+                {
+                    let who = self.contacts.name(&from);
+                    self.count("bundles that came after their prekey was erased");
+                    self.warnings.insert(format!(
+                        "something from {who} was on its way for so long that nobody can open it any more: \
+                         ask for it again"
+                    ));
+                }
                 self.say(format!("a bundle for this node was refused: {error}"));
                 self.refuse(ticket, RefuseReason::Invalid);
                 return;
@@ -243,6 +253,7 @@ impl Core {
             After::Hold { item, bytes, scope } => self.engine(Event::Hold { item, bytes, scope }),
             After::Carry { id, record } => self.engine(Event::Carry { id, record }),
             After::OwnBlob { id, bytes } => self.have_blob(id, bytes),
+            After::OwnCard { card } => self.card_is_durable(*card),
             After::Renew => self.engine(Event::Renew),
             After::Reply { request, response } => self.reply(request, response),
         }

@@ -14,6 +14,7 @@ mod executor;
 mod funding;
 mod inbox;
 mod intake;
+mod keys;
 mod market;
 mod money;
 mod outbound;
@@ -41,6 +42,7 @@ pub use commit::{CommitId, RequestId};
 pub use contacts::{Contact, Contacts};
 pub use drop::{Exported, Imported, Parcel, ParcelFile};
 pub use executor::{TaskId, TaskOrder, TaskOutcome, TaskPurpose};
+pub use keys::Secrets;
 pub use outbound::CannotSend;
 pub use requests::{Answer, Attachment};
 pub use restore::RestoreError;
@@ -105,6 +107,11 @@ pub enum Input {
         /// Whether it is durable; if not, nothing of it was stored.
         durable: bool,
     },
+    /// The ring of prekeys was written, or could not be.
+    PrekeysKept {
+        /// Whether it is durable.
+        durable: bool,
+    },
     /// A task ended.
     TaskDone {
         /// Which.
@@ -139,6 +146,12 @@ pub enum Output {
         batch: Batch,
         /// Whether it may use the reserve of a full store: facts of this node, and deletions.
         own: bool,
+    },
+    /// Overwrite the ring of prekeys where nothing of the one before is left, then say so with
+    /// [`Input::PrekeysKept`]. The store is not such a place.
+    KeepPrekeys {
+        /// The ring with its secrets.
+        ring: zeroize::Zeroizing<Vec<u8>>,
     },
     /// Run a task, then say so with [`Input::TaskDone`].
     Run(TaskOrder),
@@ -179,6 +192,7 @@ pub struct Core {
     wanted_blobs: BTreeSet<Digest>,
     orders: BTreeMap<String, requests::OrderRecord>,
     card: cairn_bundle::card::SignedCard,
+    keys: keys::Keys,
     addresses: Vec<String>,
     commits: Commits,
     retry_at: Option<Instant>,
@@ -233,6 +247,7 @@ impl Core {
             Input::LinkDown { link } => self.engine(Event::LinkDown { link }),
             Input::Bytes { link, bytes } => self.engine(Event::Bytes { link, bytes }),
             Input::Committed { commit, durable } => self.committed(commit, durable),
+            Input::PrekeysKept { durable } => self.prekeys_kept(durable),
             Input::TaskDone { task, outcome } => self.task_done(task, outcome, disk),
             Input::Request { request, ask, attachment } => self.ask(request, ask, attachment, disk),
             Input::Addresses { addresses } => self.set_addresses(addresses),
@@ -294,13 +309,14 @@ impl Core {
     /// When [`Input::Tick`] is due next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.engine.poll_timeout(), self.retry_at, self.tasks_due()].into_iter().flatten().min()
+        let due = [self.engine.poll_timeout(), self.retry_at, self.tasks_due(), self.keys.due()];
+        due.into_iter().flatten().min()
     }
 
     /// Whether everything that was decided is durable and nothing runs.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.commits.is_empty() && self.tasks.is_empty()
+        self.commits.is_empty() && self.tasks.is_empty() && !self.keys.writing
     }
 
     /// Items of peers that became durable since start.
@@ -320,6 +336,7 @@ impl Core {
     /// Ends the node once everything that was decided is durable: [`Output::Shutdown`] will come.
     pub fn stop(&mut self) {
         self.stopping = true;
+        self.keep_age();
         self.after_input();
     }
 
@@ -343,7 +360,7 @@ impl Core {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Hello { peer, hello, .. } => self.heard_hello(peer, &hello),
+            Action::Hello { link, peer, hello } => self.heard_hello(link, peer, &hello),
             Action::Take { ticket, peer, item, bytes } => self.take(ticket, peer, item, bytes),
             Action::Keep { ticket, id, bytes } => self.keep(ticket, id, bytes),
             Action::Deliver { ticket, id, bundle } => self.deliver(ticket, id, &bundle),
@@ -411,6 +428,7 @@ impl Core {
         self.count("own facts held back: the store could not take them");
         self.warnings.insert(STORE_REFUSES.to_owned());
         self.retry_at = Some(self.clock.now.plus_ms(RETRY_MS));
+        self.hand_out_card();
         for request in self.commits.drain_replies() {
             self.reply_error(
                 request,
@@ -427,6 +445,7 @@ impl Core {
             self.commits.retry();
         }
         self.early_blobs_again();
+        self.tend_keys();
         if !self.commits.is_stalled() {
             self.settle();
             if self.tasks_due().is_some() {
@@ -437,7 +456,8 @@ impl Core {
             self.outputs.push_back(Output::Commit { commit, batch, own: true });
         }
         // What the store refuses was never acknowledged to anybody: it need not be waited for.
-        if self.stopping && (self.commits.is_empty() || self.commits.is_stalled()) {
+        let stored = self.commits.is_empty() || self.commits.is_stalled();
+        if self.stopping && stored && !self.keys.writing {
             self.stopping = false;
             self.outputs.push_back(Output::Shutdown);
         }

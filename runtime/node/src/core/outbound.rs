@@ -1,17 +1,28 @@
 //! Bundles that this node writes: signed, sealed, stored, then carried.
 
-use cairn_bundle::{Bundle, CreationTimestamp, Digest, Draft, Eid, NodeId, seal};
+use cairn_bundle::{
+    Bundle, CreationTimestamp, Digest, Draft, Eid, Fallback, NodeId, SealedTo, SealingKey, SenderClock, seal,
+};
 use cairn_engine::BundleRecord;
 use cairn_store::Table;
 
-use super::Core;
 use super::commit::{After, Tx};
+use super::keys::sender_clock;
+use super::{Contact, Core};
 
 /// How long a bundle of this node lives: 30 days of being carried, in milliseconds.
 const LIFETIME_MS: u64 = 30 * 24 * 3_600 * 1_000;
 
 /// Nodes that a bundle may pass.
 const HOPS_MAX: u8 = 32;
+
+/// What a bundle was sealed to, for the sender to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) kind: SealedTo,
+    /// Why it is not a prekey.
+    pub(crate) fallback: Option<Fallback>,
+}
 
 /// Why a bundle cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +42,8 @@ impl Core {
         to: &NodeId,
         service: &str,
         payload: &[u8],
-    ) -> Result<Bundle, CannotSend> {
-        let key = self.contacts.get(to).ok_or(CannotSend::NoCard)?.card().sealing_key;
+    ) -> Result<(Bundle, Sealed), CannotSend> {
+        let (key, sealed) = self.sealing_target(self.contacts.get(to).ok_or(CannotSend::NoCard)?);
         // Random, so that a node without a clock never uses one (time, sequence) pair twice.
         let seq = u64::from_be_bytes(self.rng.bytes()) >> 1;
         let draft = Draft {
@@ -46,7 +57,27 @@ impl Core {
             admin_record: false,
             payload,
         };
-        seal(&draft, &self.identity, &key, &mut self.rng).map_err(|error| CannotSend::Seal(error.to_string()))
+        let bundle = seal(&draft, &self.identity, &key, &mut self.rng)
+            .map_err(|error| CannotSend::Seal(error.to_string()))?;
+        if sealed.kind == SealedTo::LongTerm {
+            self.count("bundles sealed to a long-term key");
+        }
+        Ok((bundle, sealed))
+    }
+
+    /// The key of a contact that a bundle would be sealed to now.
+    pub(super) fn sealing_target(&self, contact: &Contact) -> (SealingKey, Sealed) {
+        let target = contact.card().sealing_target(&sender_clock(&self.clock, contact));
+        // Dates that this node's clock did not agree with when the card came are not looked at; it is
+        // that disagreement which a person wants to know of.
+        let by_wall = SenderClock { wall_s: self.clock.wall, heard_s: None };
+        let fallback = target.fallback.map(|fallback| match (fallback, self.clock.wall) {
+            (Fallback::NoClock, Some(_)) => {
+                contact.card().sealing_target(&by_wall).fallback.unwrap_or(Fallback::ClocksDisagree)
+            }
+            (fallback, _) => fallback,
+        });
+        (target.key, Sealed { kind: target.kind, fallback })
     }
 
     /// Seals a payload and hands it to store and engine.
@@ -56,8 +87,8 @@ impl Core {
         to: &NodeId,
         service: &str,
         payload: &[u8],
-    ) -> Result<Digest, CannotSend> {
-        let bundle = self.write_bundle(to, service, payload)?;
+    ) -> Result<(Digest, Sealed), CannotSend> {
+        let (bundle, sealed) = self.write_bundle(to, service, payload)?;
         let id = bundle.content_id();
         let bytes = bundle.encode();
         let record = BundleRecord {
@@ -72,6 +103,6 @@ impl Core {
         tx.put(Table::Bundles, *id.as_bytes(), bytes);
         tx.put(Table::Seen, *id.as_bytes(), []);
         tx.then(After::Carry { id, record });
-        Ok(id)
+        Ok((id, sealed))
     }
 }

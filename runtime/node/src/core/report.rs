@@ -40,6 +40,7 @@ impl Core {
             messages: count(self.inbox.len()),
             tasks_running: count(self.tasks.len()),
             counters: counters.map(|(name, n)| ((*name).to_owned(), *n)).collect(),
+            prekeys: self.prekey_info(),
             warnings: self.warnings.iter().cloned().collect(),
         }
     }
@@ -50,11 +51,14 @@ impl Core {
 
     fn contact_info(&self, node: &NodeId) -> ContactInfo {
         let contact = self.contacts.get(node);
+        let sealed = contact.map(|contact| self.sealing_target(contact).1);
         let own = (*node == self.me).then(|| self.settings.name.clone());
         ContactInfo {
             node: node.to_string(),
             name: own.unwrap_or_else(|| self.contacts.name(node)),
             peer: contact.is_some_and(|contact| contact.peer),
+            sealed_to: sealed.map(|sealed| sealed.kind.into()),
+            because: sealed.and_then(|sealed| sealed.fallback).map(|fallback| fallback.to_string()),
             addresses: contact.map(|c| c.dial_addresses().map(str::to_owned).collect()).unwrap_or_default(),
         }
     }

@@ -12,7 +12,7 @@ use cairn_task::LoadedJob;
 use super::commit::{After, RequestId, Tx};
 use super::wire::{FILE_NAME_BYTES_MAX, Message, SERVICE_INBOX, TEXT_BYTES_MAX, is_plain_file_name};
 use super::{Core, Output};
-use crate::control::api::{Request, Response};
+use crate::control::api::{KeyKind, Request, Response};
 
 /// Characters of an idempotency key at the most.
 const KEY_CHARS_MAX: usize = 64;
@@ -22,19 +22,42 @@ const ORDERS_MAX: usize = 100_000;
 /// An order that was carried out under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderRecord {
-    id: String,
     content: Digest,
+    id: String,
+    /// What a message was sealed to, so that the answer to a repetition is the same.
+    sealed: Option<(KeyKind, Option<String>)>,
 }
 
 impl OrderRecord {
+    pub(crate) fn new(content: Digest, id: &Digest) -> Self {
+        Self { content, id: id.to_string(), sealed: None }
+    }
+
+    /// The answer that the order got.
+    pub(crate) fn response(&self) -> Response {
+        let id = self.id.clone();
+        match self.sealed.clone() {
+            Some((sealed_to, because)) => Response::Sent { id, sealed_to, because },
+            None => Response::Id { id },
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
-        [self.content.as_bytes(), self.id.as_bytes()].concat()
+        let sealed = self.sealed.as_ref().map(|(kind, because)| {
+            let because = because.as_deref().unwrap_or_default();
+            format!("\n{}\n{because}", kind.as_str())
+        });
+        [self.content.as_bytes(), self.id.as_bytes(), sealed.unwrap_or_default().as_bytes()].concat()
     }
 
     /// Reads back what this node stored; `None` if it is damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (content, id) = bytes.split_first_chunk::<32>()?;
-        Some(Self { id: core::str::from_utf8(id).ok()?.to_owned(), content: Digest(*content) })
+        let mut lines = core::str::from_utf8(id).ok()?.splitn(3, '\n');
+        let id = lines.next()?.to_owned();
+        let kind = lines.next().and_then(KeyKind::parse);
+        let because = lines.next().filter(|because| !because.is_empty()).map(str::to_owned);
+        Some(Self { content: Digest(*content), id, sealed: kind.map(|kind| (kind, because)) })
     }
 }
 
@@ -120,7 +143,10 @@ impl Core {
     ) -> Result<Reply, No> {
         match ask {
             Request::Status => Ok(Response::Status(self.status()).into()),
-            Request::CardExport => Ok(Response::Text { text: self.own_card().to_text() }.into()),
+            Request::CardExport => {
+                self.export_card(request);
+                Ok(Reply::Later)
+            }
             Request::CardImport { card } => self.import_card(request, &card),
             Request::CardList => Ok(Response::Contacts { contacts: self.contact_infos() }.into()),
             Request::PeerAdd { node, addresses } => self.set_peer(request, &node, true, addresses),
@@ -212,7 +238,7 @@ impl Core {
             })?;
         }
         let known = self.contacts.get(&node).ok_or_else(|| No::new("no such contact"))?;
-        let contact = super::Contact { card: known.card.clone(), peer, addresses };
+        let contact = super::Contact { peer, addresses, ..known.clone() };
         self.store_contact(contact);
         if self.ledger.admit(&node).is_err() {
             return Err(No::new("the ledger has no room for another peer"));
@@ -220,16 +246,16 @@ impl Core {
         Ok(self.when_durable(Tx::default(), request, Response::Id { id: node.to_string() }))
     }
 
-    /// The id that an order with this key got before, or `None` if it is new. `content` is a digest of
+    /// What an order with this key led to before, or `None` if it is new. `content` is a digest of
     /// everything that was ordered: one key stands for one order.
-    pub(super) fn earlier_order(&self, key: &str, content: &Digest) -> Result<Option<String>, No> {
+    pub(super) fn earlier_order(&self, key: &str, content: &Digest) -> Result<Option<&OrderRecord>, No> {
         if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
             return Err(No::or(format!("a key has 1 to {KEY_CHARS_MAX} characters"), "choose another key"));
         }
         match self.orders.get(key) {
             None if self.orders.len() >= ORDERS_MAX => Err(No::new("too many orders are remembered")),
             None => Ok(None),
-            Some(earlier) if earlier.content == *content => Ok(Some(earlier.id.clone())),
+            Some(earlier) if earlier.content == *content => Ok(Some(earlier)),
             Some(_) => Err(No::or(
                 "this key was used for another order",
                 "choose another key; the same key is for repeating the same order",
@@ -237,8 +263,7 @@ impl Core {
         }
     }
 
-    pub(super) fn remember_order(&mut self, tx: &mut Tx, key: &str, id: &str, content: Digest) {
-        let order = OrderRecord { id: id.to_owned(), content };
+    pub(super) fn remember_order(&mut self, tx: &mut Tx, key: &str, order: OrderRecord) {
         tx.put(Table::Meta, super::restore::order_key(key), order.encode());
         self.orders.insert(key.to_owned(), order);
     }
@@ -269,16 +294,21 @@ impl Core {
         };
         let mut message = Message { written: 0, text, file };
         let content = Digest::of(&[to.as_bytes(), message.encode().as_slice()].concat());
-        if let Some(id) = self.earlier_order(key, &content)? {
-            return Ok(self.when_durable(Tx::default(), request, Response::Id { id }));
+        if let Some(earlier) = self.earlier_order(key, &content)? {
+            let response = earlier.response();
+            return Ok(self.when_durable(Tx::default(), request, response));
         }
         message.written = self.clock.claim();
         let payload = message.encode();
         self.check_item_size(payload.len())?;
         let mut tx = Tx::default();
-        let id = self.send_bundle(&mut tx, &to, SERVICE_INBOX, &payload).map_err(No::new)?.to_string();
-        self.remember_order(&mut tx, key, &id, content);
-        Ok(self.when_durable(tx, request, Response::Id { id }))
+        let (id, sealed) = self.send_bundle(&mut tx, &to, SERVICE_INBOX, &payload).map_err(No::new)?;
+        let because = sealed.fallback.map(|fallback| fallback.to_string());
+        let order =
+            OrderRecord { sealed: Some((sealed.kind.into(), because)), ..OrderRecord::new(content, &id) };
+        let response = order.response();
+        self.remember_order(&mut tx, key, order);
+        Ok(self.when_durable(tx, request, response))
     }
 
     /// Refuses what no meet would carry; a sealed bundle adds some padding to its payload.

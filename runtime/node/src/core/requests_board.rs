@@ -10,7 +10,7 @@ use cairn_store::{Read, Table};
 use super::Core;
 use super::boards::{BOARDS_MAX, ResultExt};
 use super::commit::{After, RequestId, Tx};
-use super::requests::{Answer, Attachment, No, Reply};
+use super::requests::{Answer, Attachment, No, OrderRecord, Reply};
 use super::restore::encode_board;
 use crate::control::api::Response;
 
@@ -21,8 +21,7 @@ impl Core {
     fn add_board(&mut self, tx: &mut Tx, name: &str, board: Board, incarnation: u16) -> u32 {
         tx.put(Table::Boards, *board.id().0.as_bytes(), encode_board(name, board.secret(), incarnation));
         let group = self.boards.push(name.to_owned(), board);
-        let card = self.own_card().as_bytes().to_vec();
-        self.publish_fact(tx, group, &Fact::Member(Member { node: self.me, card }));
+        self.publish_own_card(tx, group);
         tx.then(After::Renew);
         group
     }
@@ -103,8 +102,9 @@ impl Core {
         };
         let ordered = loaded.job(self.me, [0; 16]).to_bytes().map_err(No::new)?;
         let content = Digest::of(&[board.as_bytes(), &[0], &ordered].concat());
-        if let Some(id) = self.earlier_order(key, &content)? {
-            return Ok(self.when_durable(Tx::default(), request, Response::Id { id }));
+        if let Some(earlier) = self.earlier_order(key, &content)? {
+            let response = earlier.response();
+            return Ok(self.when_durable(Tx::default(), request, response));
         }
         let group = self.boards.named(board).ok_or_else(|| no_board(board))?.group;
         let job = loaded.job(self.me, self.rng.bytes());
@@ -116,7 +116,7 @@ impl Core {
             .board
             .sign(&Fact::Job(Box::new(job)), self.clock.claim(), &self.identity)
             .map_err(No::new)?;
-        let id = doc.id().to_string();
+        let order = OrderRecord::new(content, &doc.id());
         let mut tx = Tx::default();
         for (digest, blob) in loaded.into_blobs() {
             let bytes = u64::try_from(blob.len()).unwrap_or(u64::MAX);
@@ -124,8 +124,9 @@ impl Core {
             tx.then(After::OwnBlob { id: digest, bytes });
         }
         self.publish(&mut tx, group, &[doc]);
-        self.remember_order(&mut tx, key, &id, content);
-        Ok(self.when_durable(tx, request, Response::Id { id }))
+        let response = order.response();
+        self.remember_order(&mut tx, key, order);
+        Ok(self.when_durable(tx, request, response))
     }
 
     pub(super) fn close_job(&mut self, request: RequestId, job: &str) -> Result<Reply, No> {

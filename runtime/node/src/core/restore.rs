@@ -3,23 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cairn_board::{Board, BoardSecret};
-use cairn_bundle::card::{Card, SignedCard};
-use cairn_bundle::{Bundle, Digest, Identity};
+use cairn_bundle::card::SignedCard;
+use cairn_bundle::{Bundle, Digest};
 use cairn_engine::{BundleRecord, Engine, Event, Scope};
 use cairn_ledger::{Inserted, Ledger, VerifiedEntry};
 use cairn_link::{Item, Topic};
 use cairn_store::{Read, ReadError, Table};
 use minicbor::{Decoder, Encoder};
 
-use super::commit::{Commits, Tx, parse_peer_item_key};
+use super::commit::{Commits, parse_peer_item_key};
+use super::keys::{CARD, CARD_COUNTER, PREKEY_AGE, Secrets, first_card};
 use super::requests::OrderRecord;
 use super::{Clock, Contact, Core, SeedRng, Settings};
 
 const ORDER_PREFIX: &[u8] = b"order:";
-const CARD_COUNTER: &[u8] = b"card counter";
-
-/// Addresses on the own card at the most, and characters of each.
-const CARD_ADDRESSES_MAX: usize = 8;
 
 /// Why a node cannot start from its store.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +53,12 @@ fn decode_board(bytes: &[u8]) -> Option<(String, BoardSecret, u16)> {
 }
 
 impl Core {
-    /// Builds a node from its identity, its settings and what its disk holds. `seed` feeds all randomness.
+    /// Builds a node from its secrets, its settings and what its disk holds. `seed` feeds all randomness.
     ///
     /// # Errors
     /// [`RestoreError`]; damaged single records are left out and counted instead.
     pub fn restore(
-        identity: Identity,
+        Secrets { identity, prekeys }: Secrets,
         settings: Settings,
         seed: &[u8; 32],
         clock: Clock,
@@ -70,7 +67,7 @@ impl Core {
         let me = identity.node_id();
         let limits =
             cairn_ledger::Limits { exposure_max: settings.own_cap, ..cairn_ledger::Limits::default() };
-        let card = card_of(&identity, &settings.name, &[], 0)?;
+        let card = first_card(&identity, &settings.name, 0)?;
         let mut core = Self {
             me,
             engine: Engine::new(me, settings.engine.clone()),
@@ -86,6 +83,7 @@ impl Core {
             wanted_blobs: BTreeSet::new(),
             orders: BTreeMap::new(),
             card,
+            keys: super::keys::Keys::new(prekeys, clock.now),
             addresses: Vec::new(),
             commits: Commits::default(),
             retry_at: None,
@@ -111,13 +109,14 @@ impl Core {
         core.restore_boards(disk)?;
         core.restore_bundles(disk)?;
         core.settle();
+        core.renew_card();
         core.after_input();
         Ok(core)
     }
 
     fn restore_meta(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
-        let orders = &mut self.orders;
-        let mut counter = 0;
+        let (me, orders, keys) = (self.me, &mut self.orders, &mut self.keys);
+        let (mut counter, mut card) = (0_u64, None);
         disk.for_each(Table::Meta, &mut |key, value| {
             if let Some(order) = key.strip_prefix(ORDER_PREFIX)
                 && let (Ok(order), Some(record)) = (core::str::from_utf8(order), OrderRecord::decode(value))
@@ -125,12 +124,21 @@ impl Core {
                 orders.insert(order.to_owned(), record);
             } else if key == CARD_COUNTER {
                 counter = <[u8; 8]>::try_from(value).map_or(0, u64::from_be_bytes);
+            } else if key == CARD {
+                card = SignedCard::decode(value).ok().filter(|card| card.card().node == me);
+            } else if key == PREKEY_AGE {
+                keys.restore_age(value);
             }
         })?;
         let (inbox, tasks) = (&mut self.inbox, &mut self.tasks);
         disk.for_each(Table::Inbox, &mut |key, value| inbox.restore(key, value))?;
         disk.for_each(Table::Attempts, &mut |key, value| tasks.restore_failure(key, value))?;
-        self.card = card_of(&self.identity, &self.settings.name, &[], counter.saturating_add(1))?;
+        self.card = match card {
+            // Whatever it announces is durable: the ring was before the card.
+            Some(card) => card,
+            None => first_card(&self.identity, &self.settings.name, counter)?,
+        };
+        self.addresses.clone_from(&self.card.card().addresses);
         let blobs = &mut self.blobs;
         disk.for_each_key(Table::Blobs, &mut |key, bytes| {
             if let Ok(id) = <[u8; 32]>::try_from(key) {
@@ -264,37 +272,7 @@ impl Core {
 
     /// Writes a new card when the addresses change; the higher counter wins everywhere.
     pub(super) fn set_addresses(&mut self, addresses: Vec<String>) {
-        if addresses == self.addresses {
-            return;
-        }
-        let counter = self.card.card().counter.saturating_add(1);
-        match card_of(&self.identity, &self.settings.name, &addresses, counter) {
-            Ok(card) => {
-                self.card = card;
-                let mut tx = Tx::default();
-                tx.put(Table::Meta, CARD_COUNTER, counter.to_be_bytes());
-                self.commits.own(tx);
-            }
-            Err(error) => self.say(format!("the addresses do not fit the card: {error}")),
-        }
         self.addresses = addresses;
+        self.renew_card();
     }
-}
-
-fn card_of(
-    identity: &Identity,
-    name: &str,
-    addresses: &[String],
-    counter: u64,
-) -> Result<SignedCard, cairn_bundle::card::CardError> {
-    let card = Card {
-        node: identity.node_id(),
-        name: name.to_owned(),
-        sealing_key: identity.sealing_key(),
-        prekeys: Vec::new(),
-        addresses: addresses.iter().take(CARD_ADDRESSES_MAX).cloned().collect(),
-        services: vec![super::wire::SERVICE_INBOX.to_owned(), super::wire::SERVICE_LEDGER.to_owned()],
-        counter,
-    };
-    card.sign(identity)
 }

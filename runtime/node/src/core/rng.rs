@@ -3,21 +3,34 @@
 use core::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
+use zeroize::{Zeroize, Zeroizing};
 
-/// The output stream of BLAKE3 over a seed: as unpredictable as the seed is.
-pub struct SeedRng(blake3::OutputReader);
+/// Bytes that BLAKE3 makes of a seed: as unpredictable as the seed is.
+///
+/// Every use replaces the seed and overwrites it, so that whoever takes the memory of a node cannot compute
+/// what came out before: keys that were erased would come back that way.
+pub struct SeedRng(Zeroizing<[u8; 32]>);
 
 impl SeedRng {
     /// Starts the stream of a 32-byte seed.
     #[must_use]
     pub fn new(seed: &[u8; 32]) -> Self {
-        Self(blake3::Hasher::new_derive_key("cairn 2026-11 node randomness").update(seed).finalize_xof())
+        Self(Zeroizing::new(*seed))
+    }
+
+    fn fill(&mut self, out: &mut [u8]) {
+        let mut hasher = blake3::Hasher::new_derive_key("cairn 2026-11 node randomness");
+        let mut stream = hasher.update(self.0.as_slice()).finalize_xof();
+        stream.fill(self.0.as_mut_slice());
+        stream.fill(out);
+        stream.zeroize();
+        hasher.zeroize();
     }
 
     /// `N` random bytes.
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.0.fill(&mut bytes);
+        self.fill(&mut bytes);
         bytes
     }
 }
@@ -40,7 +53,7 @@ impl TryRng for SeedRng {
     }
 
     fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
-        self.0.fill(dst);
+        self.fill(dst);
         Ok(())
     }
 }
@@ -58,5 +71,16 @@ mod tests {
         assert_eq!(first, b.bytes());
         assert_ne!(first, c.bytes());
         assert_ne!(first, a.bytes());
+    }
+
+    #[test]
+    fn what_came_out_cannot_be_computed_from_what_is_left() {
+        let mut rng = SeedRng::new(&[1; 32]);
+        let first: [u8; 32] = rng.bytes();
+        let left = *rng.0;
+        assert_ne!(left, [1; 32]);
+        assert_ne!(first, left);
+        let again: [u8; 32] = SeedRng::new(&left).bytes();
+        assert_ne!(first, again);
     }
 }

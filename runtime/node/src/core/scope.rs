@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cairn_bundle::NodeId;
 use cairn_bundle::card::SignedCard;
+use cairn_bundle::{NodeId, SealedTo, SenderClock};
 use cairn_engine::{Event, LinkId};
 use cairn_link::{Hello, Mode};
 use cairn_store::Table;
@@ -36,11 +36,14 @@ impl Core {
         self.boards.iter().filter(member).map(|slot| slot.group).collect()
     }
 
-    pub(super) fn heard_hello(&mut self, peer: NodeId, hello: &Hello) {
+    pub(super) fn heard_hello(&mut self, link: LinkId, peer: NodeId, hello: &Hello) {
         if let Ok(card) = SignedCard::decode(&hello.card)
             && card.card().node == peer
         {
-            self.learn_card(card, None);
+            // A drop may be old; on a live link the peer says what it announces now.
+            let live = self.engine.links().any(|(id, _, mode)| id == link && mode == Mode::Live);
+            self.learn_card(card.clone(), None);
+            self.contacts.hear(&card, self.clock.now, live);
         }
         let mut groups = BTreeSet::new();
         for slot in self.boards.iter_mut() {
@@ -64,11 +67,13 @@ impl Core {
             self.count("cards refused: too many contacts");
             return false;
         }
+        let wall = SenderClock { wall_s: self.clock.wall, heard_s: None };
+        let dated = card.card().sealing_target(&wall).kind == SealedTo::Prekey;
         let (was_peer, addresses) = self
             .contacts
             .get(&node)
             .map_or((false, Vec::new()), |known| (known.peer, known.addresses.clone()));
-        self.store_contact(Contact { card, peer: peer.unwrap_or(was_peer), addresses });
+        self.store_contact(Contact { card, peer: peer.unwrap_or(was_peer), addresses, dated, heard: None });
         true
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use cairn_bundle::{Digest, NodeId};
 use cairn_engine::LinkId;
@@ -21,6 +22,8 @@ const FOLDER: &str = "cairn-drop";
 const FILES_MAX: usize = 100_000;
 /// Pairs of directory and peer whose last export is remembered.
 const PLACES_MAX: usize = 1_000;
+/// Afterwards the same is written anew: what lies there is sealed to a prekey that the peer will erase.
+const WRITTEN_GOOD_FOR: Duration = Duration::from_secs(4 * 24 * 3_600);
 /// Refusals that are told one by one.
 const REFUSALS_TOLD_MAX: usize = 100;
 /// Name of the counter of files that could not be used.
@@ -60,6 +63,7 @@ struct Import {
 struct Written {
     contents: BTreeSet<(bool, Item)>,
     names: Vec<String>,
+    at: Instant,
 }
 
 /// Imports under way, and what was exported before.
@@ -77,7 +81,10 @@ impl Drops {
         if let Some(before) = self.written.get(&place) {
             let folder = directory.join(FOLDER);
             let there = before.names.iter().all(|name| folder.join(name).is_file());
-            if there && exported.contents.is_subset(&before.contents) {
+            if there
+                && before.at.elapsed() < WRITTEN_GOOD_FOR
+                && exported.contents.is_subset(&before.contents)
+            {
                 return Vec::new();
             }
         }
@@ -85,7 +92,7 @@ impl Drops {
             self.written.clear();
         }
         let names = exported.files.iter().map(|file| file.name.clone()).collect();
-        self.written.insert(place, Written { contents: exported.contents, names });
+        self.written.insert(place, Written { contents: exported.contents, names, at: Instant::now() });
         exported.files
     }
 }

@@ -22,13 +22,16 @@ use cairn_store::{Priority, Store};
 use iroh::Endpoint;
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot, watch};
+use zeroize::Zeroizing;
 
 use crate::config::NodeConfig;
 use crate::control::api::Response;
 use crate::control::server::{Asked, ControlError, ControlSocket};
 use crate::core::{
-    Clock, CommitId, Core, Input, Output, RequestId, RestoreError, Settings, TaskId, TaskOutcome,
+    Clock, CommitId, Core, Input, Output, RequestId, RestoreError, Secrets, Settings, TaskId, TaskOutcome,
 };
+use crate::identity_file::IdentityError;
+use crate::prekeys_file::PrekeysFile;
 use links::{Dialler, End, OpenLink};
 use peers::Dials;
 
@@ -72,6 +75,7 @@ pub(crate) enum Done {
     Task { task: TaskId, outcome: TaskOutcome },
     Answer { request: RequestId, response: Response },
     Dropped(drops::Step),
+    Prekeys { durable: bool },
 }
 
 /// Told once, when the node is up.
@@ -92,6 +96,9 @@ pub enum NodeError {
     /// What is in the store cannot be used.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// The prekeys cannot be used.
+    #[error(transparent)]
+    Prekeys(#[from] IdentityError),
     /// The control socket is taken or cannot be made.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -114,6 +121,7 @@ impl NodeError {
             Self::Store(_) => "see what is wrong with: cairn doctor",
             Self::Restore(RestoreError::Card(_)) => "choose a shorter name: cairn node --name NAME",
             Self::Restore(RestoreError::Read(_)) => "check the disk, then: cairn doctor",
+            Self::Prekeys(_) => "if nobody else has read it: chmod 600 prekeys.key in the data directory",
             Self::Control(error) => error.hint(),
             Self::Listen(_) => {
                 "is the port taken or the address not of this machine? cairn node --listen IP:PORT"
@@ -152,6 +160,7 @@ struct Driver {
     dials: Dials,
     started: Instant,
     store_size_max: u64,
+    prekeys: PrekeysFile,
     work: work::Bench,
     drops: drops::Drops,
     requests: answers::Requests,
@@ -172,10 +181,16 @@ impl Driver {
         let store = Arc::new(Store::open(home.join(STORE_DIR), store_options(config))?);
         let control = ControlSocket::bind(home)?;
         let endpoint = links::bind(&identity, &config.listen).await?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(NodeError::Random)?;
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut_slice()).map_err(NodeError::Random)?;
         let settings = settings(config, &identity);
-        let core = Core::restore(identity, settings, &seed, clock(started), &*store)?;
+        let prekeys = PrekeysFile::new(home);
+        let loaded = prekeys.load()?;
+        let secrets = Secrets { identity, prekeys: loaded.prekeys };
+        let mut core = Core::restore(secrets, settings, &seed, clock(started), &*store)?;
+        if loaded.lost {
+            core.note_lost_prekeys();
+        }
         let (events, events_in) = mpsc::channel(EVENTS_WAITING_MAX);
         let (done, done_in) = mpsc::unbounded_channel();
         let (asks_out, asks) = mpsc::channel(EVENTS_WAITING_MAX);
@@ -194,6 +209,7 @@ impl Driver {
             dials: Dials::default(),
             started,
             store_size_max: config.store.size_max,
+            prekeys,
             work,
             drops: drops::Drops::default(),
             requests: answers::Requests::default(),
@@ -308,6 +324,12 @@ impl Driver {
                 };
                 self.store.submit_with(batch, priority, Box::new(reply));
             }
+            Output::KeepPrekeys { ring } => {
+                let (file, done) = (self.prekeys.clone(), self.done.clone());
+                tokio::task::spawn_blocking(move || {
+                    let _ = done.send(Done::Prekeys { durable: file.keep(&ring).is_ok() });
+                });
+            }
             Output::Run(order) => self.work.start(order),
             Output::Reply { request, answer } => self.answer(request, answer),
             Output::Close { link, reason } => {
@@ -333,6 +355,7 @@ impl Driver {
             Done::Commit { commit, durable } => self.input(Input::Committed { commit, durable }),
             Done::Task { task, outcome } => self.input(Input::TaskDone { task, outcome }),
             Done::Answer { request, response } => self.finish_answer(request, response),
+            Done::Prekeys { durable } => self.input(Input::PrekeysKept { durable }),
             Done::Dropped(step) => self.dropped(step),
         }
     }

@@ -7,14 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use cairn_node::config::{NodeConfig, prepare_home};
-use cairn_node::control::api::{Request, Response, Status};
+use cairn_node::control::api::{PrekeyInfo, Request, Response, Status};
 use cairn_node::control::client::{Client, ClientError};
 use cairn_node::identity_file::{self, HomeLock, IdentityError};
 use cairn_store::Store;
 
 use super::Check;
 use crate::failure::Failure;
-use crate::render::size;
+use crate::render::{moment, size};
 
 /// A node that does not tell its status within this time hangs.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -33,6 +33,7 @@ pub(super) fn checks(home: &Path) -> Vec<Check> {
             checks.push(Check::ok("node", format!("{} runs as process {}", status.name, status.pid)));
             checks.push(links(home, &status));
             checks.push(room(&status));
+            checks.push(prekeys(&status.prekeys));
             checks.extend(
                 status.warnings.iter().map(|text| Check::warn("node", text.clone(), "see: cairn status")),
             );
@@ -107,6 +108,30 @@ fn room(status: &Status) -> Check {
         Check::warn("store", text, "raise store.size_max in cairn.toml, or meet peers so that mail can leave")
     } else {
         Check::ok("store", text)
+    }
+}
+
+/// Whether mail to this node has forward secrecy.
+fn prekeys(info: &PrekeyInfo) -> Check {
+    match (info.announced, info.valid_until, info.clock) {
+        (false, _, _) => Check::warn(
+            "prekeys",
+            "no prekey is announced: mail to this node is sealed to its long-term key",
+            "free some disk space; see: cairn status",
+        ),
+        (true, None, _) | (true, Some(_), None) => Check::warn(
+            "prekeys",
+            "there is no clock: only those who meet this node can use its prekey",
+            "set the clock: a time server, a GPS receiver, or date --set",
+        ),
+        (true, Some(until), Some(now)) if until < now => Check::warn(
+            "prekeys",
+            format!("the prekey was valid until {}", moment(until)),
+            "see: cairn status",
+        ),
+        (true, Some(until), Some(_)) => {
+            Check::ok("prekeys", format!("valid until {}, {} held", moment(until), info.held))
+        }
     }
 }
 
