@@ -293,6 +293,18 @@ pub(crate) fn section_5_6_unknown_blocks_go_by_their_flags() {
 }
 
 #[test]
+pub(crate) fn a_block_that_a_signature_covers_is_not_removed() {
+    let data = [0x81, 5, 3, 0, 0x82, 2, 0x82, 2, 1, 0x80];
+    let unknown =
+        |number| Block { flags: BlockFlags::DISCARD, ..block(BlockKind::Unknown(200), number, b"x") };
+    let signed =
+        bundle(vec![block(BlockKind::Integrity, 2, &data), unknown(5), unknown(6), payload(b"")]).unwrap();
+    let numbers: Vec<u64> =
+        decode(&signed.encode()).unwrap().blocks().iter().map(|block| block.number).collect();
+    assert_eq!(numbers, [2, 5, 1]);
+}
+
+#[test]
 pub(crate) fn forwarding_counts_hops_adds_age_and_names_the_carrier() {
     let previous = eid("dtn://carrier/");
     let fresh = bundle(vec![
