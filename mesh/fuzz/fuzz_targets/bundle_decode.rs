@@ -1,15 +1,23 @@
-//! Whatever is decoded is written in one form, and is then the same bundle under the same names.
+//! The view that borrows and the bundle that owns have one verdict and say the same.
 #![no_main]
 
-use cairn_bundle::{Bundle, Eid, Limits};
+use cairn_bundle::{Bundle, BundleView, Limits, RawBundle};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(bundle) = Bundle::decode(data, &Limits::default()) else { return };
-    let again = Bundle::decode(&bundle.encode(), &Limits::default()).expect("our own output is a bundle");
-    assert_eq!(again, bundle);
-    assert_eq!(again.content_id(), bundle.content_id());
-    if let Ok(next) = bundle.forwarded_by(&Eid::ipn(0, 1, 0), 1) {
-        assert_eq!(next.content_id(), bundle.content_id());
+    let limits = Limits::default();
+    let owned = Bundle::decode(data, &limits);
+    match (BundleView::parse(data, &limits), owned) {
+        (Err(view), Err(owned)) => assert_eq!(view, owned),
+        (Ok(view), Ok(owned)) => {
+            assert_eq!(view.to_bundle(), owned);
+            assert_eq!(view.id(), owned.id());
+            assert_eq!(view.content_id(), owned.content_id());
+            assert_eq!(view.payload(), owned.payload());
+            assert_eq!((view.age_ms(), view.hop_count()), (owned.age_ms(), owned.hop_count()));
+            // What keeps all rules keeps those that a raw bundle is held to.
+            assert!(RawBundle::decode(data, &limits).is_ok());
+        }
+        (view, owned) => panic!("{view:?} {owned:?}"),
     }
 });
