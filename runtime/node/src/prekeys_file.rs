@@ -245,7 +245,7 @@ mod tests {
         file.keep(&ring.encode()).unwrap();
         assert!(!file.load().unwrap().lost);
         assert!(file.keep(&[0; SLOT_BYTES]).is_err());
-        assert!(PREKEYS_BYTES_MAX <= SLOT_BYTES - LENGTH_BYTES);
+        const { assert!(PREKEYS_BYTES_MAX <= SLOT_BYTES - LENGTH_BYTES) }
     }
 
     #[test]

@@ -311,6 +311,9 @@ fn a_disk_that_takes_no_prekeys_leaves_the_long_term_key_and_a_warning() {
     (0..25).for_each(|_| node.pass(HOUR));
     assert_eq!(node.card(), before, "the old one is announced on");
     assert!(node.status().warnings.iter().any(|warning| warning.contains("does not take new prekeys")));
+    let addresses = vec!["192.0.2.7:4433".to_owned()];
+    node.input(Input::Addresses { addresses: addresses.clone() });
+    assert_eq!((node.card().prekeys, node.card().addresses), (before.prekeys.clone(), addresses));
     node.file_works = true;
     node.pass(2);
     assert_ne!(node.card().prekeys, before.prekeys);

@@ -77,7 +77,7 @@ impl Driver {
                     error(format!("cannot write {}: {problem}", path.display()), hint_for(&problem))
                 }
             };
-            let _ = done.send(Done::Answer { request, response });
+            let _ = done.send(Done::Answer { request, response: Box::new(response) });
         });
     }
 

@@ -140,7 +140,7 @@ impl Driver {
                     Some("is it mounted, writable and not full? Exporting again is safe"),
                 ),
             };
-            let _ = done.send(Done::Answer { request, response });
+            let _ = done.send(Done::Answer { request, response: Box::new(response) });
         });
     }
 

@@ -73,7 +73,7 @@ pub(crate) enum DriverEvent {
 pub(crate) enum Done {
     Commit { commit: CommitId, durable: bool },
     Task { task: TaskId, outcome: TaskOutcome },
-    Answer { request: RequestId, response: Response },
+    Answer { request: RequestId, response: Box<Response> },
     Dropped(drops::Step),
     Prekeys { durable: bool },
 }
@@ -354,7 +354,7 @@ impl Driver {
         match done {
             Done::Commit { commit, durable } => self.input(Input::Committed { commit, durable }),
             Done::Task { task, outcome } => self.input(Input::TaskDone { task, outcome }),
-            Done::Answer { request, response } => self.finish_answer(request, response),
+            Done::Answer { request, response } => self.finish_answer(request, *response),
             Done::Prekeys { durable } => self.input(Input::PrekeysKept { durable }),
             Done::Dropped(step) => self.dropped(step),
         }
