@@ -53,6 +53,8 @@ fn send(me: &Identity, to: &Identity) -> Vec<u8> {
         age_ms: Some(0),
         lifetime_ms: 86_400_000,
         hop_limit: 16,
+        may_fragment: false,
+        admin_record: false,
         payload: &PAYLOAD,
     };
     seal(&draft, me, &to.sealing_key(), &mut Counter(0)).expect("a valid draft").encode()

@@ -36,7 +36,7 @@ fn unproven(paragraph: &[(usize, &str)]) -> Option<Finding> {
 
 fn names_a_command(line: &str) -> bool {
     let mut code = line.split('`').skip(1).step_by(2);
-    code.any(|c| ["cargo ", "cairn ", ".ci/"].iter().any(|start| c.starts_with(start)))
+    code.any(|c| ["cargo ", "cairn ", ".ci/", "cross/"].iter().any(|start| c.starts_with(start)))
 }
 
 #[cfg(test)]
