@@ -77,7 +77,8 @@ impl Tree {
             let kind = entry.file_type()?;
             if kind.is_dir() && !is_foreign_folder(&name) {
                 self.read_folder(&entry.path(), &path)?;
-            } else if kind.is_file() {
+            } else if kind.is_file() && name != ".git" {
+                // In a work tree of its own, `.git` is a file that says where the repository is.
                 let bytes = fs::read(entry.path())?;
                 self.files.insert(path.clone(), TreeFile { path, bytes });
             }
