@@ -24,6 +24,10 @@ use crate::security::each_target;
 /// Most pieces that one call makes.
 pub const FRAGMENTS_MAX: usize = 1 << 16;
 
+/// Most bytes that the pieces of one call repeat, all pieces but the first together. Who makes a bundle decides
+/// how large the blocks are that go into every piece, and they are not to fill the memory of who cuts it.
+pub const REPEATED_BYTES_MAX: usize = 64 << 20;
+
 /// Why a bundle cannot be cut so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FragmentError {
@@ -47,6 +51,9 @@ pub enum FragmentError {
     /// More pieces than [`FRAGMENTS_MAX`].
     #[error("the bundle would fall into more than {FRAGMENTS_MAX} fragments")]
     TooMany,
+    /// The blocks that go into every piece would take more than [`REPEATED_BYTES_MAX`].
+    #[error("what every fragment repeats would take more than {REPEATED_BYTES_MAX} bytes")]
+    TooMuchRepeated,
     /// A piece would break a rule that the bundle keeps.
     #[error("a fragment would not be valid: {0}")]
     Invalid(#[from] DecodeError),
@@ -88,17 +95,17 @@ impl Bundle {
         }
         let pattern = Pattern::new(self)?;
         let payload = self.payload();
-        let mut pieces = Vec::with_capacity(cuts.len() + 1);
+        let mut pieces = Pieces::default();
         let mut start = 0;
         for end in cuts.iter().copied().chain(once(payload.len())) {
-            let last = pieces.len() == cuts.len();
+            let last = pieces.made.len() == cuts.len();
             if end <= start || (end >= payload.len() && !last) {
                 return Err(FragmentError::Cut { at: if last { start } else { end } });
             }
-            pieces.push(pattern.piece(start, payload.get(start..end).unwrap_or_default())?);
+            pieces.push(pattern.piece(start, payload.get(start..end).unwrap_or_default())?)?;
             start = end;
         }
-        Ok(pieces)
+        Ok(pieces.made)
     }
 
     /// Cuts the bundle so that each encoded fragment has at most `encoded_bytes_max` bytes: what
@@ -112,10 +119,10 @@ impl Bundle {
         }
         let pattern = Pattern::new(self)?;
         let payload = self.payload();
-        let mut pieces = Vec::new();
+        let mut pieces = Pieces::default();
         let mut start = 0;
         while start < payload.len() {
-            if pieces.len() == FRAGMENTS_MAX {
+            if pieces.made.len() == FRAGMENTS_MAX {
                 return Err(FragmentError::TooMany);
             }
             // An empty payload has a head of one byte, which the room for the payload includes.
@@ -125,17 +132,39 @@ impl Bundle {
                 return Err(FragmentError::TooSmall { bytes_min: around + 2, bytes_max: encoded_bytes_max });
             }
             let end = start.saturating_add(bytes).min(payload.len());
-            pieces.push(pattern.piece(start, payload.get(start..end).unwrap_or_default())?);
+            pieces.push(pattern.piece(start, payload.get(start..end).unwrap_or_default())?)?;
             start = end;
         }
-        match pieces.len() {
+        match pieces.made.len() {
             // Nothing to cut off: the payload is empty or has one byte.
             0 | 1 => {
                 let bytes_min = self.encode().len();
                 Err(FragmentError::TooSmall { bytes_min, bytes_max: encoded_bytes_max })
             }
-            _ => Ok(pieces),
+            _ => Ok(pieces.made),
         }
+    }
+}
+
+/// The pieces that were made, and how much of them is no payload.
+#[derive(Default)]
+struct Pieces {
+    made: Vec<Bundle>,
+    repeated_bytes: usize,
+}
+
+impl Pieces {
+    fn push(&mut self, piece: Bundle) -> Result<(), FragmentError> {
+        // What the first piece has around its payload is there once.
+        if !self.made.is_empty() {
+            let around = piece.encoded_len().saturating_sub(piece.payload().len());
+            self.repeated_bytes = self.repeated_bytes.saturating_add(around);
+        }
+        if self.repeated_bytes > REPEATED_BYTES_MAX {
+            return Err(FragmentError::TooMuchRepeated);
+        }
+        self.made.push(piece);
+        Ok(())
     }
 }
 

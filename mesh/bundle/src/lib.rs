@@ -73,7 +73,8 @@
 //!   [`Prekeys::rotate`] when it is due. What is sealed to a long-term key has no forward secrecy.
 //! - It opens no file or socket, reads no clock and draws no randomness of its own.
 //!
-//! No input makes it panic, and it allocates no more than a few times the size of its input.
+//! No input makes it panic, and it allocates no more than a few times the size of its input. What the pieces of a
+//! bundle repeat has a limit of its own, [`REPEATED_BYTES_MAX`].
 #![no_std]
 
 extern crate alloc;
@@ -112,7 +113,7 @@ pub use crc::CrcType;
 pub use digest::{Digest, DigestError};
 pub use eid::{DtnEid, EID_BYTES_MAX, Eid, EidError, IpnEid};
 pub use eid_view::EidView;
-pub use fragment::{FRAGMENTS_MAX, FragmentError};
+pub use fragment::{FRAGMENTS_MAX, FragmentError, REPEATED_BYTES_MAX};
 pub use identity::{BadSignature, Identity, NodeId, NodeIdError, SealingKey, Signature, verify};
 pub use prekey::{PrekeyTimes, Prekeys, PrekeysError, SealedTo};
 pub use primary::{BundleFlags, CreationTimestamp, Fragment, Primary};

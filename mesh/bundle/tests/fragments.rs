@@ -113,6 +113,22 @@ pub(crate) fn more_pieces_than_the_limit_are_refused_before_any_is_made() {
 }
 
 #[test]
+fn what_every_piece_repeats_is_limited_together() {
+    let mut large = block(BlockKind::Unknown(200), 2, &bytes(1 << 20));
+    large.flags = BlockFlags::REPLICATE;
+    let blocks = vec![large, block(BlockKind::Payload, 1, &bytes(1000))];
+    let bundle = Bundle::new(primary(eid("ipn:2.1"), eid("ipn:3.1")), blocks).unwrap();
+    assert_eq!(bundle.fragment(1), Err(FragmentError::TooMuchRepeated));
+    let Err(FragmentError::TooSmall { bytes_min, .. }) = bundle.fragment_to_fit(1 << 20) else {
+        panic!("the block alone is larger")
+    };
+    assert_eq!(bundle.fragment_to_fit(bytes_min + 5), Err(FragmentError::TooMuchRepeated));
+    // The first piece repeats nothing.
+    assert_eq!(bundle.fragment(16).map(|pieces| pieces.len()), Ok(63));
+    assert_eq!(bundle.fragment(15), Err(FragmentError::TooMuchRepeated));
+}
+
+#[test]
 pub(crate) fn pieces_fill_a_frame_and_never_exceed_it() {
     let bundle = bundle(&bytes(70_000));
     for bytes_max in [150, 255, 300, 1400, 66_000] {
