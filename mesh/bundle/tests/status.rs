@@ -219,6 +219,19 @@ pub(crate) fn one_destination_gets_a_burst_and_then_what_time_allows() {
 }
 
 #[test]
+pub(crate) fn the_services_of_one_node_are_one_destination() {
+    let limits = StatusLimits { destination_burst_max: 3, ..StatusLimits::default() };
+    let mut policy = StatusPolicy::on(limits);
+    let sent = |policy: &mut StatusPolicy, node: &str| {
+        (0..10).filter(|service| policy.allow(&eid(&format!("{node}{service}")), 0)).count()
+    };
+    assert_eq!(sent(&mut policy, "dtn://victim/"), 3);
+    assert_eq!(sent(&mut policy, "ipn:977000.7."), 3);
+    assert_eq!(sent(&mut policy, "ipn:7."), 3);
+    assert_eq!(sent(&mut policy, "dtn://other/"), 3);
+}
+
+#[test]
 pub(crate) fn all_destinations_together_have_a_limit_and_the_table_too() {
     let limits = StatusLimits { burst_max: 5, hourly_max: 1, ..StatusLimits::default() };
     let mut policy = StatusPolicy::on(limits);

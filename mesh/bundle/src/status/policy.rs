@@ -8,7 +8,8 @@ use crate::eid::Eid;
 /// A token is counted in this many parts, so that slow rates need no fractions.
 const PARTS: u64 = 3_600_000;
 
-/// How many reports leave, to one destination and to all of them.
+/// How many reports leave, to one destination and to all of them. All endpoints of a node are one destination:
+/// who names its services one after the other would else multiply what one node gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusLimits {
     /// Most reports to one destination at once.
@@ -79,6 +80,7 @@ impl StatusPolicy {
     /// `now_ms` is a clock that only counts.
     pub fn allow(&mut self, to: &Eid, now_ms: u64) -> bool {
         let Some(limits) = self.limits else { return false };
+        let to = &node_of(to);
         let all = self.all.unwrap_or_else(|| Bucket::full(limits.burst_max, now_ms));
         let all = all.at(now_ms, limits.burst_max, limits.hourly_max);
         let (burst_max, hourly_max) = (limits.destination_burst_max, limits.destination_hourly_max);
@@ -105,6 +107,15 @@ impl StatusPolicy {
     pub fn told(&self, reason: ReasonCode) -> ReasonCode {
         let tell = self.limits.is_some_and(|limits| limits.tell_security);
         if reason.is_security() && !tell { ReasonCode::NoInformation } else { reason }
+    }
+}
+
+/// The node that an endpoint is on, as its endpoint without a service.
+fn node_of(to: &Eid) -> Eid {
+    match to {
+        Eid::None => Eid::None,
+        Eid::Dtn(eid) => Eid::dtn(eid.authority(), "").unwrap_or_else(|_| to.clone()),
+        Eid::Ipn(eid) => Eid::ipn(eid.allocator, eid.node, 0),
     }
 }
 
