@@ -503,13 +503,11 @@ impl Pending {
         if part.is_head() {
             return false;
         }
-        let mut at = part.range.start;
-        while at < part.range.end {
-            let reach = |other: &&Part| other.range.start <= at && at < other.range.end;
-            let agrees = |other: &&Part| other.origins.contains(&origin) && other.contradicts(part).is_none();
-            let end = self.parts.iter().filter(reach).filter(agrees).map(|other| other.range.end).max();
-            let Some(end) = end else { return false };
-            at = end;
+        let meets = |other: &&Part| other.range.start < part.range.end && part.range.start < other.range.end;
+        let agrees = |other: &&Part| other.origins.contains(&origin) && other.contradicts(part).is_none();
+        let agreeing = self.parts.iter().filter(meets).filter(agrees).map(|other| &other.range).collect();
+        if !gaps(agreeing, &part.range).is_empty() {
+            return false;
         }
         // An empty fragment brings nothing, unless it is all that there is.
         !part.range.is_empty() || self.total_bytes > 0
@@ -530,21 +528,26 @@ impl Pending {
 
     /// What no part covers.
     fn gaps(&self) -> Vec<Range<u64>> {
-        let mut ranges: Vec<&Range<u64>> = self.parts.iter().map(|part| &part.range).collect();
-        ranges.sort_by_key(|range| range.start);
-        let mut missing = Vec::new();
-        let mut at = 0;
-        for range in ranges {
-            if range.start > at {
-                missing.push(at..range.start);
-            }
-            at = at.max(range.end);
-        }
-        if at < self.total_bytes {
-            missing.push(at..self.total_bytes);
-        }
-        missing
+        let ranges = self.parts.iter().map(|part| &part.range).collect();
+        gaps(ranges, &Range { start: 0, end: self.total_bytes })
     }
+}
+
+/// What some ranges leave open of a whole, ascending.
+fn gaps(mut ranges: Vec<&Range<u64>>, whole: &Range<u64>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut missing = Vec::new();
+    let mut at = whole.start;
+    for range in ranges.into_iter().take_while(|range| range.start < whole.end) {
+        if range.start > at {
+            missing.push(at..range.start);
+        }
+        at = at.max(range.end);
+    }
+    if at < whole.end {
+        missing.push(at..whole.end);
+    }
+    missing
 }
 
 /// Most origins that are remembered for one fragment.
