@@ -8,7 +8,7 @@ use crate::prekey::{SealedTo, key_id};
 use data_encoding::{Encoding, Specification};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// A detached Ed25519 signature: 64 bytes.
 pub type Signature = [u8; 64];
@@ -118,7 +118,12 @@ impl Identity {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let signing = SigningKey::from_bytes(seed);
-        let secret = Zeroizing::new(blake3::derive_key("cairn 2026-11 X25519 long-term sealing key", seed));
+        let mut hasher = blake3::Hasher::new_derive_key("cairn 2026-11 X25519 long-term sealing key");
+        hasher.update(seed);
+        let mut output = hasher.finalize();
+        let secret = Zeroizing::new(*output.as_bytes());
+        output.zeroize();
+        hasher.zeroize();
         let sealing = StaticSecret::from(*secret);
         let sealing_key = SealingKey(PublicKey::from(&sealing).to_bytes());
         let node_id = NodeId(signing.verifying_key().to_bytes());

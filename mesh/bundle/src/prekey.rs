@@ -11,7 +11,7 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::card::Prekey;
 use crate::cbor::{CborError, Reader, Write};
@@ -157,8 +157,11 @@ impl Prekeys {
         let mut hasher = blake3::Hasher::new_derive_key("cairn 2026-11 X25519 prekey");
         hasher.update(random.as_slice()).update(me.seed()).update(&self.rotations.to_be_bytes());
         let mut secret = Box::new(Zeroizing::new([0; 32]));
-        hasher.finalize_xof().fill(secret.as_mut_slice());
-        hasher.reset();
+        // The output as well holds what went in, until it is erased.
+        let mut output = hasher.finalize_xof();
+        output.fill(secret.as_mut_slice());
+        output.zeroize();
+        hasher.zeroize();
         self.held.insert(0, Held::new(secret));
         let old = self.held.drain(self.times.held_most().min(self.held.len())..);
         // Oldest last, as the keys are.

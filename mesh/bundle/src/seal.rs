@@ -29,7 +29,7 @@ const HOP_COUNT_NUMBER: u64 = 4;
 const AGE_NUMBER: u64 = 5;
 
 /// What a node wants to send; [`seal`] makes a bundle of it, or [`sign`] where everybody may read it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Draft<'a> {
     /// The endpoint that the bundle goes to.
     pub destination: Eid,
@@ -457,6 +457,19 @@ fn only(bundle: &Bundle, kind: BlockKind, number: u64) -> Result<Option<&Block>,
         (None, _) => Ok(None),
         (Some(block), None) if block.number == number && block.crc == CrcType::None => Ok(Some(block)),
         (Some(_), _) => Err(OpenError::Profile),
+    }
+}
+
+impl fmt::Debug for Draft<'_> {
+    /// Without the payload: it may be about to be sealed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft")
+            .field("destination", &self.destination)
+            .field("source_service", &self.source_service)
+            .field("creation", &self.creation)
+            .field("lifetime_ms", &self.lifetime_ms)
+            .field("payload_bytes", &self.payload.len())
+            .finish_non_exhaustive()
     }
 }
 

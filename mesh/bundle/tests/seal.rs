@@ -498,3 +498,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_draft_does_not_show_what_may_be_sealed() {
+    let shown = format!("{:?}", draft(b"ridge"));
+    assert!(shown.contains("payload_bytes: 5"), "{shown}");
+    assert!(!shown.contains("ridge") && !shown.contains("114, 105"), "{shown}");
+}
