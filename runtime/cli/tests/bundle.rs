@@ -1,4 +1,5 @@
 //! `cairn bundle`, as a person uses it: real files, no node.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -195,12 +196,13 @@ fn what_is_no_bundle_is_shown_up_to_its_fault() {
     desk.note();
     let whole = desk.read("note.bundle");
     for cut in [0, 1, 2, 50, whole.len() / 2, whole.len() - 1] {
+        let end = u64::try_from(cut).unwrap();
         desk.write("cut.bundle", &whole[..cut]);
         let output = desk.run(&["bundle", "inspect", "cut.bundle", "--json"]);
         assert_eq!(output.status.code(), Some(1));
         let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(shown["holds"], false);
-        assert!(shown["stop"]["offset"].as_u64().unwrap() <= cut as u64);
+        assert!(shown["stop"]["offset"].as_u64().unwrap() <= end);
     }
     desk.write("long.bundle", &[&whole[..], b"!"].concat());
     let output = desk.run(&["bundle", "inspect", "long.bundle"]);

@@ -139,7 +139,8 @@ pub(crate) fn each_part_of_the_scope_is_protected() {
             bundle.blocks.iter_mut().find(|block| kinds.contains(&block.kind)).unwrap().flags.0 ^= 1;
         }),
     ];
-    for make in [sign as fn(Scope) -> RawBundle, seal] {
+    let makers: [fn(Scope) -> RawBundle; 2] = [sign, seal];
+    for make in makers {
         for (scope, change) in changes {
             for (used, expected) in [(scope, Err(OperationError::Failed)), (Scope::NONE, Ok(()))] {
                 let mut bundle = make(used);

@@ -3,12 +3,8 @@
 //! A row holds the function of its test, so a test that does not exist does not compile; one test runs
 //! them all. `docs/conformance.md` is written from the rows: `CAIRN_BLESS=1` writes it, and a test fails
 //! where it has changed.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "helpers of tests, on data that the tests made"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, on data that the tests made")]
+#![expect(clippy::duplicate_mod, reason = "each test file brings the helpers that it shares with the others")]
 
 macro_rules! rows {
     ($($section:literal, $words:literal, $demands:literal => $proof:expr;)*) => {

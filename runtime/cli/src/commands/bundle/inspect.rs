@@ -76,9 +76,9 @@ pub(super) fn run(context: &Context, args: &InspectArgs) -> Result<(), Failure> 
     let bytes = files::read(&args.file)?;
     let report = Report::of(&args.file, &bytes, args.hex);
     if context.json() {
-        out::json(&report)?
+        out::json(&report)?;
     } else {
-        out::text(&report.to_text())?
+        out::text(&report.to_text())?;
     }
     if report.holds { Ok(()) } else { Err(Failure::Said) }
 }
