@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use cairn_bundle::{
-    AdminRecord, Card, CreationTimestamp, Draft, Eid, Identity, ReasonCode, StatusItem, StatusReport,
+    AdminRecord, BlockKind, Bundle, Card, CreationTimestamp, Draft, Eid, Identity, Limits, ReasonCode,
+    StatusItem, StatusReport,
 };
 use serde_json::Value;
 
@@ -45,6 +46,10 @@ impl Desk {
 
     fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap()
+    }
+
+    fn decode(&self, name: &str) -> Bundle {
+        Bundle::decode(&self.read(name), &Limits::default()).unwrap()
     }
 
     fn run(&self, args: &[&str]) -> Output {
@@ -237,11 +242,57 @@ fn fragments_come_together_in_any_order_and_say_what_is_missing() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(desk.read("true.bundle"), desk.read("map.bundle"));
 
+    // Nor does one that took the signature off.
+    let whole = desk.decode("map.bundle");
+    let (primary, blocks) =
+        Bundle::decode(&fs::read(all[all.len() - 1]).unwrap(), &Limits::default()).unwrap().into_parts();
+    assert_eq!(blocks.len(), whole.blocks().len(), "the first fragment has all blocks");
+    let bare = blocks.into_iter().filter(|block| block.kind != BlockKind::Integrity).collect();
+    desk.write("bare.fragment", &Bundle::new(primary, bare).unwrap().encode());
+    let reassemble = ["bundle", "reassemble", "bare.fragment", "--out"];
+    desk.ok(&[&reassemble[..], &["signed.bundle"], &all[..]].concat());
+    assert_eq!(desk.read("signed.bundle"), desk.read("map.bundle"));
+    // Where no signature decides, nobody does.
+    let others = &all[..all.len() - 1];
+    desk.ok(&[&reassemble[..], &["unsigned.bundle"], others].concat());
+    assert!(desk.ok(&["bundle", "verify", "unsigned.bundle"]).contains("nobody proves who made it"));
+    let told = desk.refused(&[&reassemble[..], &["z", "lie.fragment"], others].concat());
+    assert!(told.contains("no signature tells"), "{told}");
+
     desk.note();
     let told = desk.refused(&["bundle", "fragment", "note.bundle", "--payload-bytes", "10"]);
     assert!(told.contains("--may-fragment"), "{told}");
     let told = desk.refused(&["bundle", "reassemble", "note.bundle", "--out", "z"]);
     assert!(told.contains("not a fragment"), "{told}");
+}
+
+#[test]
+fn a_signature_or_a_security_block_that_is_damaged_is_no_bundle_that_holds() {
+    let desk = Desk::new();
+    desk.ok(&[
+        "bundle",
+        "create",
+        "note.txt",
+        "--to",
+        "dtn://relief/~alerts",
+        "--sign",
+        "--out",
+        "signed.bundle",
+    ]);
+    let signed = desk.decode("signed.bundle");
+    for (kind, at) in [(BlockKind::Payload, 0), (BlockKind::Integrity, 2)] {
+        let (primary, mut blocks) = signed.clone().into_parts();
+        let block = blocks.iter_mut().find(|block| block.kind == kind).unwrap();
+        // Behind the list of targets stands a number; this is a map.
+        block.data[at] = 0xa0;
+        desk.write("damaged.bundle", &Bundle::new(primary, blocks).unwrap().encode());
+        let inspected = desk.run(&["bundle", "inspect", "damaged.bundle"]);
+        assert_eq!(inspected.status.code(), Some(1), "{kind:?}");
+        let shown = text(&inspected.stdout);
+        assert!(shown.contains("FAILS") && !shown.contains("holds  "), "{shown}");
+        let verified = desk.run(&["bundle", "verify", "damaged.bundle"]);
+        assert_eq!(verified.status.code(), Some(1), "{kind:?}");
+    }
 }
 
 /// The commands of the how-to, in their order, as a reader would type them.

@@ -37,7 +37,7 @@ struct Report {
     error: Option<String>,
     /// Where the bytes stop to be a bundle's.
     stop: Option<Stop>,
-    /// The name of the bundle, if it holds.
+    /// The name of the bundle, if it is well-formed.
     id: Option<Id>,
     blocks: Vec<Block>,
     /// The status report that it carries, if everybody may read it.
@@ -99,18 +99,22 @@ impl Report {
         let decoded = Bundle::decode(bytes, &files::LIMITS);
         let trailing = (layout.stop.is_none() && layout.end < bytes.len())
             .then_some(Stop { offset: layout.end, reason: "bytes follow after the end of the bundle" });
+        let security = decoded
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |bundle| verify::operations(bundle, &KeyRing::new()));
+        // A signature that anybody can check is one of the rules that need no keys.
+        let broken = security.iter().any(Verdict::fails);
+        let error = decoded.as_ref().err().map(ToString::to_string);
         Self {
             file: files::name(file),
             bytes: bytes.len(),
-            holds: decoded.is_ok(),
-            error: decoded.as_ref().err().map(ToString::to_string),
+            holds: decoded.is_ok() && !broken,
+            error: error.or_else(|| broken.then(|| verify::BROKEN.to_owned())),
             stop: layout.stop.map(|stop| Stop { offset: stop.offset, reason: stop.reason }).or(trailing),
             id: decoded.as_ref().ok().map(Id::of),
             blocks: blocks.collect(),
             status_report: decoded.as_ref().ok().and_then(fields::status_report),
-            security: decoded
-                .as_ref()
-                .map_or_else(|_| Vec::new(), |bundle| verify::operations(bundle, &KeyRing::new())),
+            security,
         }
     }
 
@@ -139,19 +143,13 @@ impl Report {
         if let Some(Stop { offset, reason }) = &self.stop {
             let _ = writeln!(text, "stops     at {offset:06x}: {reason}");
         }
-        match (&self.id, &self.error) {
-            (Some(id), _) => {
-                let _ = writeln!(
-                    text,
-                    "content   {}\nholds     all rules that need no keys, checksums included",
-                    id.content_id
-                );
-            }
-            (None, Some(error)) => {
-                let _ = writeln!(text, "refused   {}", out::clean_line(error));
-            }
-            (None, None) => {}
+        if let Some(id) = &self.id {
+            let _ = writeln!(text, "content   {}", id.content_id);
         }
+        let _ = match &self.error {
+            Some(error) => writeln!(text, "refused   {}", out::clean_line(error)),
+            None => writeln!(text, "holds     all rules that need no keys, checksums included"),
+        };
         text
     }
 }

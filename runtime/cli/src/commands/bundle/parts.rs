@@ -14,6 +14,9 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::out;
 
+/// Most combinations of contradicting fragments that are tried.
+const OFFERS_MAX: usize = 1024;
+
 /// What to cut, and how.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("size").required(true).args(["payload_bytes", "encoded_bytes"]))]
@@ -120,6 +123,8 @@ fn join(paths: &[PathBuf]) -> Result<Bundle, Failure> {
     // Nobody waits for anything here: the files lie there, whatever the clock says.
     let now = Now { monotonic_ms: 0, wall_ms: None };
     let mut seen: Option<WholeId> = None;
+    let mut unproven: Option<Bundle> = None;
+    let mut disputed = false;
     for path in paths {
         let fragment = files::read_bundle(path)?;
         let inserted = reassembly.insert(fragment, Origin(0), now).map_err(|error| refused(path, &error))?;
@@ -140,22 +145,33 @@ fn join(paths: &[PathBuf]) -> Result<Bundle, Failure> {
             ));
         }
         seen = Some(progress.id.clone());
+        disputed |= progress.conflict.is_some();
         let mut offered = progress.whole;
         while let Some(whole) = offered {
-            if holds(&whole.bundle) {
+            if verify_source(&whole.bundle).is_ok() {
                 return Ok(whole.bundle);
             }
             offered = reassembly.refuse(&whole.id, now.monotonic_ms);
+            // A liar takes the signature off, so what has none waits for what all files give.
+            if unproven.is_none() && !is_broken(&whole.bundle) {
+                unproven = Some(whole.bundle);
+            }
         }
     }
-    Err(incomplete(&reassembly, seen.as_ref()))
+    match unproven {
+        Some(whole) if !disputed => Ok(whole),
+        Some(_) => Err(Failure::new(
+            "these fragments contradict each other, and no signature tells which ones are true",
+            "leave out those that you do not trust, or get the missing ones of the others",
+        )),
+        None => Err(incomplete(&reassembly, seen.as_ref())),
+    }
 }
 
-/// A signature decides which of several contradicting fragments are the true ones.
-fn holds(bundle: &Bundle) -> bool {
+/// Whether a bundle has a signature of a node that does not hold.
+fn is_broken(bundle: &Bundle) -> bool {
     let ours = bundle.source().node_id().is_some();
-    let signed = bundle.blocks().iter().any(|block| block.kind == BlockKind::Integrity);
-    !(ours && signed) || verify_source(bundle).is_ok()
+    ours && bundle.blocks().iter().any(|block| block.kind == BlockKind::Integrity)
 }
 
 fn incomplete(reassembly: &Reassembly, id: Option<&WholeId>) -> Failure {
@@ -192,6 +208,8 @@ fn limits() -> ReassemblyLimits {
         fragments_max: FRAGMENTS_MAX,
         origin_fragments_max: FRAGMENTS_MAX,
         waiting_ms_max: u64::MAX,
+        // A lie in each of many files is not to keep the truth from being tried.
+        offers_max: OFFERS_MAX,
         ..ReassemblyLimits::default()
     }
 }

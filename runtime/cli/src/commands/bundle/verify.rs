@@ -93,9 +93,9 @@ impl Checked {
         let signer = verify_source(&bundle).map(|verified| verified.source());
         checked.signer = signer.ok().map(|signer| signer.to_string());
         checked.operations = operations(&bundle, ring);
-        let broken = checked.operations.iter().any(|operation| operation.verdict == Outcome::Fails);
+        let broken = checked.operations.iter().any(Verdict::fails);
         checked.error = match (from, signer) {
-            _ if broken => Some("a security block does not hold".to_owned()),
+            _ if broken => Some(BROKEN.to_owned()),
             (Some(from), Ok(signer)) if from != signer => Some("another node signed it".to_owned()),
             (Some(_), Err(error)) => Some(error.to_string()),
             _ => None,
@@ -147,14 +147,19 @@ fn of_block(
     let asb = match SecurityBlock::decode(&block.data) {
         Ok(asb) => asb,
         Err(error) => {
+            let (verdict, reason) = if is_encrypted(opened, bundle, &block) {
+                (Outcome::Unknown, "it is encrypted".to_owned())
+            } else {
+                (Outcome::Fails, error.to_string())
+            };
             verdicts.push(Verdict {
                 block: number,
                 service,
                 target: None,
                 context: "unreadable",
                 source: None,
-                verdict: Outcome::Unknown,
-                reason: Some(format!("it cannot be read, perhaps because it is encrypted: {error}")),
+                verdict,
+                reason: Some(reason),
             });
             return;
         }
@@ -175,6 +180,15 @@ fn of_block(
             reason,
         });
     }
+}
+
+/// Whether some confidentiality block covers this one and no key at hand has opened it.
+fn is_encrypted(opened: &RawBundle, bundle: &Bundle, block: &Block) -> bool {
+    let as_it_came = bundle.blocks().iter().any(|other| other == block);
+    let mut covers = opened.blocks.iter().filter(|other| other.kind == BlockKind::Confidentiality);
+    let covered = covers
+        .any(|other| SecurityBlock::decode(&other.data).is_ok_and(|asb| asb.targets.contains(&block.number)));
+    as_it_came && covered
 }
 
 type Checkup = Result<(), (Outcome, String)>;
@@ -225,6 +239,9 @@ fn check_profile(bundle: &Bundle, block: &Block) -> Checkup {
     }
 }
 
+/// What is wrong with a bundle if one of its operations fails.
+pub(super) const BROKEN: &str = "a security block does not hold";
+
 const COSE: i64 = 3;
 
 pub(super) const fn context_name(context: i64) -> &'static str {
@@ -237,6 +254,11 @@ pub(super) const fn context_name(context: i64) -> &'static str {
 }
 
 impl Verdict {
+    /// Whether the operation does not hold, whoever looks at it.
+    pub(super) fn fails(&self) -> bool {
+        self.verdict == Outcome::Fails
+    }
+
     pub(super) fn to_text(&self) -> String {
         let Self { block, service, context, .. } = self;
         let target = match self.target {
