@@ -222,6 +222,14 @@ pub(crate) fn section_5_2_fragments_are_neither_secured_nor_opened() {
     assert_eq!(encrypt(&mut fragment, &[PAYLOAD]), Err(SourceError::Fragment));
     assert_eq!(fragment, before);
     assert_eq!(at_destination(&fragment).unwrap().bundle, before);
+    // A liar who takes the security off and makes a fragment of the rest does not get past a policy.
+    let signed = SignedRule { source: Who::Anybody, primary: false, payload: true };
+    let asks_signed = SecurityPolicy { signed: vec![signed], ..SecurityPolicy::default() };
+    let asks_sealed = SecurityPolicy { sealed: vec![Who::Anybody], ..SecurityPolicy::default() };
+    for policy in [asks_signed, asks_sealed] {
+        assert_eq!(run(&fragment, Place::Destination, &policy), Err(Refusal::Fragment));
+        assert_eq!(run(&fragment, Place::Waypoint, &policy).unwrap().bundle, before);
+    }
     let mut secured = bundle();
     encrypt(&mut secured, &[PAYLOAD]).unwrap();
     secured.primary = fragment.primary;

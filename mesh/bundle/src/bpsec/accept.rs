@@ -88,9 +88,9 @@ pub struct SecurityCounts {
 /// Processes the security of a received bundle: confidentiality first, then integrity, then what
 /// the policy asks for.
 ///
-/// A bundle goes in and comes out, or is gone: none is half processed. A fragment without security
-/// passes; a secured one passes waypoints untouched and is refused at its destination, where it
-/// has to be put together first.
+/// A bundle goes in and comes out, or is gone: none is half processed. A fragment passes waypoints
+/// untouched. At its destination it has to be put together first, and is refused if it is secured or
+/// the policy asks for security.
 ///
 /// # Errors
 /// If the bundle must not be used; [`Refusal::reason`] is what a status report may say.
@@ -103,7 +103,8 @@ pub fn process(
     let payload = bundle.payload().ok_or(Refusal::NoPayload)?.number;
     if bundle.primary.fragment.is_some() {
         let secured = bundle.blocks.iter().any(|block| block.kind.is_security());
-        return if secured && place == Place::Destination {
+        // Who takes the security off and calls the rest a fragment has not done what the policy asks for.
+        return if place == Place::Destination && (secured || policy.asks(&bundle.primary)) {
             Err(Refusal::Fragment)
         } else {
             Ok(Processed { bundle, outcomes: Vec::new() })

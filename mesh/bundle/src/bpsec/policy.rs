@@ -7,6 +7,7 @@ use crate::bpsec::context::OperationError;
 use crate::bpsec::rules::Conflict;
 use crate::crc::CrcType;
 use crate::eid::Eid;
+use crate::primary::Primary;
 
 /// A set of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub enum Who {
 }
 
 /// What must be signed in bundles from some sources, by the source itself.
+///
+/// The scope of a signature is its source's choice, and nothing here asks for one: a source that signs payloads
+/// without the primary block has signed them for every bundle of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedRule {
     /// The sources.
@@ -96,8 +100,8 @@ pub enum Reason {
 /// Why a bundle is refused. Nothing of it may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A fragment is secured: it cannot be checked before the bundle is whole (section 5.2).
-    #[error("the bundle is a secured fragment, which can only be checked when it is whole")]
+    /// A fragment is secured, or should be: that cannot be checked before the bundle is whole (section 5.2).
+    #[error("the bundle is a fragment, whose security can only be checked when it is whole")]
     Fragment,
     /// The security blocks contradict RFC 9172, or one another.
     #[error(transparent)]
@@ -160,6 +164,15 @@ impl Default for SecurityPolicy {
             on_unknown: OnUnknown::default(),
             crc: CrcType::Crc32,
         }
+    }
+}
+
+impl SecurityPolicy {
+    /// Whether bundles with such a primary block need any security.
+    pub(crate) fn asks(&self, primary: &Primary) -> bool {
+        let signed =
+            |rule: &SignedRule| rule.source.includes(&primary.source) && (rule.primary || rule.payload);
+        self.signed.iter().any(signed) || self.sealed.iter().any(|who| who.includes(&primary.destination))
     }
 }
 
