@@ -15,7 +15,8 @@ use crate::bpsec::asb::SecurityBlock;
 use crate::bpsec::context::Operation;
 use crate::raw::RawBundle;
 
-/// Most attempts to use a key for one security block, over all targets, parts and fitting keys.
+/// Most attempts to use a key for one security block, over all targets, parts and fitting keys. Where
+/// [`process`](crate::bpsec::accept::process) asks for one target at a time, it is for each of them.
 pub const TRIES_MAX: usize = 256;
 
 /// Checks all operations of an integrity block. The block stays where it is.
