@@ -229,14 +229,14 @@ impl FromStr for Eid {
 impl DtnEid {
     fn new(authority: &str, demux: &str) -> Result<Self, EidError> {
         let text = format!("//{authority}/{demux}");
-        let slash = slash_in(&text)?;
+        let slash = slash_in(text.as_bytes())?;
         // A slash in the authority would begin the demux.
         let whole = slash == "//".len() + authority.len();
         if whole { Ok(Self::from_checked(text.into(), slash)) } else { Err(EidError::DtnCharacter) }
     }
 
     fn from_hier(text: &str) -> Result<Self, EidError> {
-        slash_in(text).map(|slash| Self::from_checked(text.into(), slash))
+        slash_in(text.as_bytes()).map(|slash| Self::from_checked(text.into(), slash))
     }
 
     /// The text and the place of its slash as [`slash_in`] found it.
@@ -277,8 +277,8 @@ impl fmt::Display for DtnEid {
 }
 
 /// Checks `//authority/demux` and finds the slash that ends the authority.
-pub(crate) fn slash_in(text: &str) -> Result<usize, EidError> {
-    let [b'/', b'/', rest @ ..] = text.as_bytes() else { return Err(EidError::DtnForm) };
+pub(crate) fn slash_in(text: &[u8]) -> Result<usize, EidError> {
+    let [b'/', b'/', rest @ ..] = text else { return Err(EidError::DtnForm) };
     let authority = reg_name_len(rest);
     let Some((b'/', demux)) = rest.get(authority..).and_then(<[u8]>::split_first) else {
         // A character that does not belong there comes first. Is there a slash at all?
@@ -299,21 +299,35 @@ pub(crate) fn slash_in(text: &str) -> Result<usize, EidError> {
 /// percent escapes.
 fn reg_name_len(bytes: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        if is_plain(*byte) {
-            at += 1;
-            continue;
-        }
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        at += rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
         match bytes.get(at..at + 3) {
             Some([b'%', high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
-            _ => break,
+            _ => return at,
         }
     }
-    at
 }
 
 /// Whether a byte stands for itself in a `reg-name`.
-const fn is_plain(byte: u8) -> bool {
+#[inline]
+fn is_plain(byte: u8) -> bool {
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    let mut left: &mut [bool] = &mut table;
+    while let Some((first, others)) = left.split_first_mut() {
+        *first = stands_for_itself(byte);
+        byte = byte.wrapping_add(1);
+        left = others;
+    }
+    table
+};
+
+const fn stands_for_itself(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&')
         || matches!(byte, b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }

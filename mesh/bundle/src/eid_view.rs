@@ -16,7 +16,7 @@ pub struct EidView<'a>(Form<'a>);
 enum Form<'a> {
     None,
     /// `//authority/demux`, and where the slash between them stands.
-    Dtn(&'a str, usize),
+    Dtn(&'a [u8], usize),
     /// The encoded text of a `dtn` id that came in pieces. It was checked when it was read.
     Pieces(&'a [u8]),
     Ipn(IpnEid),
@@ -26,7 +26,7 @@ impl<'a> EidView<'a> {
     pub(crate) const NONE: Self = Self(Form::None);
 
     pub(crate) const fn dtn(text: &'a str, slash: usize) -> Self {
-        Self(Form::Dtn(text, slash))
+        Self(Form::Dtn(text.as_bytes(), slash))
     }
 
     pub(crate) const fn ipn(eid: IpnEid) -> Self {
@@ -38,7 +38,7 @@ impl<'a> EidView<'a> {
     pub fn to_eid(&self) -> Eid {
         match self.0 {
             Form::None => Eid::None,
-            Form::Dtn(text, slash) => Eid::Dtn(DtnEid::from_checked(text.into(), slash)),
+            Form::Dtn(text, slash) => Eid::Dtn(DtnEid::from_checked(ascii(text).into(), slash)),
             Form::Pieces(bytes) => pieces(bytes),
             Form::Ipn(eid) => Eid::Ipn(eid),
         }
@@ -59,7 +59,7 @@ impl<'a> EidView<'a> {
     pub fn is_singleton(&self) -> bool {
         match self.0 {
             Form::None => false,
-            Form::Dtn(text, slash) => !text.get(slash..).unwrap_or_default().starts_with("/~"),
+            Form::Dtn(text, slash) => !text.get(slash..).unwrap_or_default().starts_with(b"/~"),
             Form::Pieces(bytes) => pieces(bytes).is_singleton(),
             Form::Ipn(eid) => !eid.is_none(),
         }
@@ -69,7 +69,7 @@ impl<'a> EidView<'a> {
     #[must_use]
     pub fn node_id(&self) -> Option<NodeId> {
         match self.0 {
-            Form::Dtn(text, slash) => text.get("//".len()..slash)?.parse().ok(),
+            Form::Dtn(text, slash) => ascii(text.get("//".len()..slash)?).parse().ok(),
             Form::Pieces(bytes) => pieces(bytes).node_id(),
             Form::None | Form::Ipn(_) => None,
         }
@@ -95,18 +95,26 @@ impl<'a> EidView<'a> {
         }
         let start = reader.position();
         if let Some(text) = reader.text_in_one()? {
-            let text = core::str::from_utf8(text).map_err(|_| CborError::Utf8)?;
-            return Ok(Self(Form::Dtn(text, slash_in(text)?)));
+            return match slash_in(text) {
+                Ok(slash) => Ok(Self(Form::Dtn(text, slash))),
+                // What may stand in an id is ASCII, so only what may not has to be looked at as text.
+                Err(error) => Err(core::str::from_utf8(text).map_or(CborError::Utf8.into(), |_| error)),
+            };
         }
-        slash_in(&reader.text()?)?;
+        slash_in(reader.text()?.as_bytes())?;
         Ok(Self(Form::Pieces(reader.since(start))))
     }
+}
+
+/// A text that was checked to be ASCII, so the fallback is never reached.
+fn ascii(text: &[u8]) -> &str {
+    core::str::from_utf8(text).unwrap_or_default()
 }
 
 /// Puts a text in pieces together; it was checked, so the fallback is never reached.
 fn pieces(bytes: &[u8]) -> Eid {
     let text = Reader::new(bytes).text().unwrap_or_default();
-    let slash = slash_in(&text).unwrap_or_default();
+    let slash = slash_in(text.as_bytes()).unwrap_or_default();
     Eid::Dtn(DtnEid::from_checked(text.into(), slash))
 }
 
@@ -140,7 +148,7 @@ impl fmt::Display for EidView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Form::None => f.write_str("dtn:none"),
-            Form::Dtn(text, _) => write!(f, "dtn:{text}"),
+            Form::Dtn(text, _) => write!(f, "dtn:{}", ascii(text)),
             Form::Pieces(bytes) => pieces(bytes).fmt(f),
             Form::Ipn(eid) => write!(f, "ipn:{eid}"),
         }

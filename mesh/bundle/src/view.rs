@@ -230,6 +230,7 @@ impl<'a> BundleView<'a> {
 }
 
 impl<'a> PrimaryView<'a> {
+    #[inline]
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = reader.position();
         // The array around the blocks is indefinite by law.
