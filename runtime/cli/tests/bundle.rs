@@ -6,10 +6,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use cairn_bundle::bpsec::asb::SecurityBlock;
+use cairn_bundle::bpsec::default::aes_gcm::{AesVariant, TagPlace};
+use cairn_bundle::bpsec::default::hmac_sha2::ShaVariant;
+use cairn_bundle::bpsec::default::{KeyLengths, Scope, SourceKey};
+use cairn_bundle::bpsec::key::SymmetricKey;
+use cairn_bundle::bpsec::source::{Encryption, Header, Signing, add_confidentiality, add_integrity};
 use cairn_bundle::{
-    AdminRecord, BlockKind, Bundle, Card, CreationTimestamp, Draft, Eid, Identity, Limits, ReasonCode,
-    StatusItem, StatusReport,
+    AdminRecord, BlockKind, Bundle, Card, CreationTimestamp, Draft, Eid, Identity, Limits, RawBundle,
+    ReasonCode, StatusItem, StatusReport,
 };
+use cairn_node::core::SeedRng;
 use serde_json::Value;
 
 /// A working directory with an identity in `home`, and the card of somebody else.
@@ -385,4 +392,39 @@ fn a_bundle_of_another_stack_is_checked_with_its_keys() {
     fs::set_permissions(desk.path("keys.toml"), fs::Permissions::from_mode(0o644)).unwrap();
     let told = desk.refused(&["bundle", "verify", "--keys", "keys.toml", "foreign.bundle"]);
     assert!(told.contains("chmod 600"), "{told}");
+}
+
+#[test]
+fn a_signature_over_what_stays_encrypted_is_not_called_wrong() {
+    let desk = Desk::new();
+    let node: Eid = "ipn:2.1".parse().unwrap();
+    let rng = &mut SeedRng::new(&[7; 32]);
+    let secret = SymmetricKey::new(&[0xab; 32]).unwrap();
+    desk.ok(&["bundle", "create", "note.txt", "--to", "ipn:7.1", "--plain", "--out", "plain.bundle"]);
+    let mut raw = RawBundle::from(desk.decode("plain.bundle"));
+    let (header, key) = (Header::default(), SourceKey::Shared(&secret));
+    let variant = ShaVariant::Sha256;
+    let (scope, key_lengths) = (Scope::ALL, KeyLengths::Exact);
+    let signing = Signing { source: &node, header, variant, scope, key, key_lengths };
+    add_integrity(&mut raw, &[1], &signing, rng).unwrap();
+    let variant = AesVariant::Aes256;
+    let encryption = Encryption { source: &node, header, variant, scope, key, tag: TagPlace::Result };
+    add_confidentiality(&mut raw, &[1], &encryption, rng).unwrap();
+    // The signature can be opened; the payload is for whoever shares a key with another node.
+    for block in raw.blocks.iter_mut().filter(|block| block.kind == BlockKind::Confidentiality) {
+        let mut asb = SecurityBlock::decode(&block.data).unwrap();
+        if asb.targets == [1] {
+            asb.source = "ipn:9.1".parse().unwrap();
+            block.data = asb.encode();
+        }
+    }
+    desk.write("hidden.bundle", &Bundle::try_from(raw).unwrap().encode());
+    let keys = ["integrity", "confidentiality"].map(|purpose| {
+        format!("[[key]]\nsource = \"ipn:2.1\"\npurpose = \"{purpose}\"\nhex = \"{}\"\n", "ab".repeat(32))
+    });
+    desk.write("keys.toml", keys.concat().as_bytes());
+    fs::set_permissions(desk.path("keys.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    let verified = desk.ok(&["bundle", "verify", "--keys", "keys.toml", "hidden.bundle"]);
+    assert!(verified.contains("not checked: what it covers is encrypted"), "{verified}");
+    assert!(!verified.contains("FAILS"), "{verified}");
 }

@@ -201,6 +201,11 @@ fn check(
     target: u64,
     ring: &KeyRing,
 ) -> Checkup {
+    let hidden = || opened.block(target).is_some_and(|target| is_encrypted(opened, bundle, target));
+    if block.kind == BlockKind::Integrity && hidden() {
+        // RFC 9172 section 3.9: what is compared would be ciphertext.
+        return Err((Outcome::Unknown, "what it covers is encrypted".to_owned()));
+    }
     if asb.context == COSE {
         return check_profile(bundle, block);
     }
