@@ -269,6 +269,15 @@ fn fragments_come_together_in_any_order_and_say_what_is_missing() {
     desk.note();
     let told = desk.refused(&["bundle", "fragment", "note.bundle", "--payload-bytes", "10"]);
     assert!(told.contains("--may-fragment"), "{told}");
+    let told = desk.refused(&["bundle", "fragment", "map.bundle", "--payload-bytes", "99999"]);
+    assert!(told.contains("needs no cut"), "{told}");
+
+    // An old set of fragments is not mixed with a new one.
+    let cut = ["bundle", "fragment", "map.bundle", "--payload-bytes", "9000", "--out", "again"];
+    fs::create_dir(desk.path("again")).unwrap();
+    desk.write("again/map.0000009000.fragment", b"old");
+    desk.refused(&cut);
+    assert_eq!(names(&desk.path("again")).len(), 1);
     let told = desk.refused(&["bundle", "reassemble", "note.bundle", "--out", "z"]);
     assert!(told.contains("not a fragment"), "{told}");
 }

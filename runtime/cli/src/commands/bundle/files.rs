@@ -73,7 +73,7 @@ pub(super) fn is_stdio(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// How a file is called in messages.
+/// How a file is called in messages: on one line, so that no name can pretend to be a line of ours.
 pub(super) fn name(file: &Path) -> String {
-    if is_stdio(file) { "stdin".to_owned() } else { file.display().to_string() }
+    if is_stdio(file) { "stdin".to_owned() } else { out::clean_line(&file.display().to_string()) }
 }

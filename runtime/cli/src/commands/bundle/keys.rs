@@ -57,7 +57,10 @@ pub(super) fn read(path: &Path) -> Result<KeyRing, Failure> {
         ));
     }
     let mut text = Zeroizing::new(String::new());
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    if u64::try_from(read).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
+        return Err(failed(&"it is larger than 1 MiB"));
+    }
     // The message of the parser would show the line, and with it a key.
     let parsed: KeyFile =
         toml::from_str(&text).map_err(|_| failed(&"it is not in the form of a key file"))?;

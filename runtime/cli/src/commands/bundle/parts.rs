@@ -77,11 +77,27 @@ pub(super) fn fragment(context: &Context, args: &FragmentArgs) -> Result<(), Fai
             "a bundle may be cut if its source allows it: `cairn bundle create --may-fragment`",
         )
     })?;
+    if pieces.iter().any(|piece| piece.primary().fragment.is_none()) {
+        return Err(Failure::new(
+            format!("{} is small enough: it needs no cut", files::name(&args.file)),
+            "hand it over as it is, or ask for smaller fragments",
+        ));
+    }
     let mut cut = Cut { fragments: Vec::new() };
     let stem = stem(&args.file);
-    for piece in &pieces {
+    let place = |piece: &Bundle| {
         let offset = piece.primary().fragment.map_or(0, |fragment| fragment.offset);
-        let file = args.out.join(format!("{stem}.{offset:010}.fragment"));
+        (offset, args.out.join(format!("{stem}.{offset:010}.fragment")))
+    };
+    // Looked for before the first one is written, so that an old set and a new one do not mix.
+    if let Some((_, file)) = pieces.iter().map(place).find(|(_, file)| file.exists()) {
+        return Err(Failure::new(
+            format!("{} exists", files::name(&file)),
+            "name an empty directory with --out, or remove the old fragments first",
+        ));
+    }
+    for piece in &pieces {
+        let (offset, file) = place(piece);
         let bytes = piece.encode();
         files::write_new(&file, &bytes)?;
         let (file, payload_bytes) = (files::name(&file), piece.payload().len());
