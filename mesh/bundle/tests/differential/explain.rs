@@ -1,5 +1,7 @@
 //! The differences that are known, each with what must be in the input for it to count as such.
 
+use std::collections::BTreeSet;
+
 use cairn_bundle::{CborError, DecodeError, EidError};
 
 use crate::seen::{Node, Seen, SeenBlock};
@@ -26,9 +28,21 @@ pub(crate) struct Class {
     holds: fn(&Seen, &Difference) -> bool,
 }
 
-/// The class of a difference, if it is one that we know.
-pub(crate) fn classify(oracle: &str, seen: &Seen, difference: &Difference) -> Option<usize> {
-    CLASSES.iter().position(|class| class.oracle == oracle && (class.holds)(seen, difference))
+/// The classes of a difference, if all of it is known. Where both accept, each field has its own reason.
+pub(crate) fn classify(oracle: &str, seen: &Seen, difference: &Difference) -> Option<BTreeSet<usize>> {
+    let class = |part: &Difference| {
+        CLASSES.iter().position(|class| class.oracle == oracle && (class.holds)(seen, part))
+    };
+    match difference {
+        Meaning(fields, rest) => fields
+            .iter()
+            .map(|field| {
+                let rest = rest.iter().copied().filter(|other| other == field).collect();
+                class(&Meaning(vec![field], rest))
+            })
+            .collect(),
+        OnlyWeAccept(_) | OnlyTheyAccept(_) => class(difference).map(|class| BTreeSet::from([class])),
+    }
 }
 
 const fn refused_as(difference: &Difference) -> Option<DecodeError> {

@@ -97,7 +97,7 @@ fn run_series(series: u64, cases: u64) -> Tally {
             let Some(difference) = compare(&ours, &theirs) else { continue };
             alike = false;
             match classify(name, &Seen::new(&bytes), &difference) {
-                Some(class) => tally.classes[class] += 1,
+                Some(classes) => classes.into_iter().for_each(|class| tally.classes[class] += 1),
                 None => tally
                     .unexplained
                     .push(format!("{name}, series {series}, case {case}: {difference:?}\n  {}", hex(&bytes))),
