@@ -237,9 +237,9 @@ mod fast {
 
     pub(super) fn x25(bytes: &[u8]) -> u16 {
         match bytes.len() {
-            2..=HALF => WIDE_TABLE.checksum(&padded::<HALF>(bytes)),
-            2..=SHORT_BYTES_MAX => WIDE_TABLE.checksum(&padded::<SHORT_BYTES_MAX>(bytes)),
             0 | 1 => super::X25.checksum(bytes),
+            len if len <= HALF => WIDE_TABLE.checksum(&padded::<HALF>(bytes)),
+            len if len <= SHORT_BYTES_MAX => WIDE_TABLE.checksum(&padded::<SHORT_BYTES_MAX>(bytes)),
             _ => low16(checksum(Crc16IbmSdlc, bytes)),
         }
     }

@@ -98,7 +98,8 @@ impl<'a> EidView<'a> {
             return match slash_in(text) {
                 Ok(slash) => Ok(Self(Form::Dtn(text, slash))),
                 // What may stand in an id is ASCII, so only what may not has to be looked at as text.
-                Err(error) => Err(core::str::from_utf8(text).map_or(CborError::Utf8.into(), |_| error)),
+                Err(_) if core::str::from_utf8(text).is_err() => Err(CborError::Utf8.into()),
+                Err(error) => Err(error),
             };
         }
         slash_in(reader.text()?.as_bytes())?;
