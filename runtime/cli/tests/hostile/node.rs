@@ -223,8 +223,10 @@ impl Node {
         self.status().counters.get(name).copied().unwrap_or(0)
     }
 
+    /// By identity: a name is only what the newest card says, and a twin can have written that.
     pub(crate) fn link_to(&self, peer: &Self) -> Option<LinkInfo> {
-        self.status().links.into_iter().find(|link| link.name == peer.name)
+        let id = peer.id();
+        self.status().links.into_iter().find(|link| link.node == id)
     }
 
     pub(crate) fn card(&self) -> String {
