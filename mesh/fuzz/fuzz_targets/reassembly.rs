@@ -28,7 +28,8 @@ fuzz_target!(|steps: Vec<(u8, u8, u8, u8)>| {
     let mut parts = Reassembly::new(limits);
     for (now, (what, offset, len, value)) in (0_u64..).zip(steps) {
         let (seq, origin) = (u64::from(what & 3), Origin(u64::from(what >> 2 & 3)));
-        let payload: Vec<u8> = (offset..).map(|at| at ^ (value & 1)).take(usize::from(len & 63)).collect();
+        // The contents follow from the place, so that fragments agree unless `value` makes one lie.
+        let payload: Vec<u8> = (0..len & 63).map(|at| offset.wrapping_add(at) ^ (value & 1)).collect();
         let total = if what & 0x80 == 0 { 48 } else { u64::from(value) };
         let Some(bundle) = fragment(seq, offset.into(), total, payload) else { continue };
         let time = Now { monotonic_ms: now * 16, wall_ms: None };
