@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::panic::PanicInfo;
 
-use cairn_bundle::{Bundle, CreationTimestamp, Draft, Eid, Identity, Limits, Prekeys, open, seal, verify_source};
+use cairn_bundle::{Bundle, Class, CreationTimestamp, Draft, Eid, Identity, Limits, Prekeys, open, seal, verify_source};
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
 use memory::{Peak, measured};
@@ -53,6 +53,7 @@ fn send(me: &Identity, to: &Identity) -> Vec<u8> {
         age_ms: Some(0),
         lifetime_ms: 86_400_000,
         hop_limit: 16,
+        class: Class::Normal,
         may_fragment: false,
         admin_record: false,
         payload: &PAYLOAD,

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::bundle::DecodeError;
 use crate::cbor::{CborError, Reader, Write, head_len, len64};
+use crate::class::Class;
 use crate::crc::CrcType;
 use crate::eid::Eid;
 use crate::view::BlockView;
@@ -26,6 +27,8 @@ pub enum BlockKind {
     Integrity,
     /// A block confidentiality block of RFC 9172 (12).
     Confidentiality,
+    /// How urgent the bundle is: see [`Class`] (193).
+    Class,
     /// Any other code.
     Unknown(u64),
 }
@@ -59,7 +62,9 @@ pub struct HopCount {
 }
 
 impl BlockKind {
-    pub(crate) const fn from_code(code: u64) -> Self {
+    /// The kind with a block type code.
+    #[must_use]
+    pub const fn from_code(code: u64) -> Self {
         match code {
             1 => Self::Payload,
             6 => Self::PreviousNode,
@@ -67,6 +72,7 @@ impl BlockKind {
             10 => Self::HopCount,
             11 => Self::Integrity,
             12 => Self::Confidentiality,
+            193 => Self::Class,
             other => Self::Unknown(other),
         }
     }
@@ -81,6 +87,7 @@ impl BlockKind {
             Self::HopCount => 10,
             Self::Integrity => 11,
             Self::Confidentiality => 12,
+            Self::Class => 193,
             Self::Unknown(code) => code,
         }
     }
@@ -130,6 +137,11 @@ impl Block {
 
     pub(crate) fn hop_count(number: u64, hops: HopCount) -> Self {
         Self::new(BlockKind::HopCount, number, CrcType::Crc16, hops.encode())
+    }
+
+    /// In every fragment: each of them is carried by itself.
+    pub(crate) fn class(number: u64, crc: CrcType, class: Class) -> Self {
+        Self { flags: BlockFlags::REPLICATE, ..Self::new(BlockKind::Class, number, crc, class.encode()) }
     }
 
     /// The first three fields, as they enter the authenticated data of a security block.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::block::{Block, BlockKind, HopCount, PAYLOAD_NUMBER};
 use crate::cbor::{CborError, Write};
+use crate::class::Class;
 use crate::digest::Digest;
 use crate::eid::{Eid, EidError};
 use crate::primary::{CreationTimestamp, Primary};
@@ -50,6 +51,7 @@ pub struct Bundle {
     previous_node: Option<Eid>,
     age_ms: Option<u64>,
     hops: Option<HopCount>,
+    class: Class,
 }
 
 /// Why some bytes are not a bundle that this node takes.
@@ -160,14 +162,14 @@ impl Bundle {
         blocks.iter().try_for_each(|block| rules.add(&block.view()))?;
         let facts = rules.finish(&primary.view(), &blocks.iter().map(Block::view))?;
         let previous_node = facts.previous_node.map(|node| node.to_eid());
-        let (age_ms, hops) = (facts.age_ms, facts.hops);
-        Ok(Self { primary, blocks, previous_node, age_ms, hops })
+        let (age_ms, hops, class) = (facts.age_ms, facts.hops, facts.class);
+        Ok(Self { primary, blocks, previous_node, age_ms, hops, class })
     }
 
     /// A bundle of whose blocks these facts were found.
     pub(crate) fn from_checked(primary: Primary, blocks: Vec<Block>, facts: &Facts<'_>) -> Self {
         let previous_node = facts.previous_node.map(|node| node.to_eid());
-        Self { primary, blocks, previous_node, age_ms: facts.age_ms, hops: facts.hops }
+        Self { primary, blocks, previous_node, age_ms: facts.age_ms, hops: facts.hops, class: facts.class }
     }
 
     /// Reads a bundle that fills the bytes and checks all that can be checked without keys.
@@ -341,6 +343,12 @@ impl Bundle {
     #[must_use]
     pub const fn hop_count(&self) -> Option<HopCount> {
         self.hops
+    }
+
+    /// How urgent it is, as it claims; [`crate::seal::verify_source`] proves that its source said so.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
     }
 
     /// Whether its payload is encrypted.

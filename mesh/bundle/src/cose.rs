@@ -21,6 +21,8 @@ use crate::prekey::{KEY_ID_BYTES as KID_BYTES, key_id};
 pub(crate) const BIB_NUMBER: u64 = 2;
 /// Block number of the confidentiality block.
 pub(crate) const BCB_NUMBER: u64 = 3;
+/// Block number of the class block.
+pub(crate) const CLASS_NUMBER: u64 = 6;
 /// Every content key encrypts exactly one payload, so its nonce need not vary.
 pub(crate) const IV: [u8; 12] = [0; 12];
 
@@ -51,6 +53,10 @@ const DIGEST_AT: usize = 13;
 const SCOPE_SIGNED_AND_SEALED: &[u8] = &[0xa3, 0x01, 0x01, 0x03, 0x03, 0x21, 0x01];
 /// `{1: 1, -2: 1}`: the same without a confidentiality block.
 const SCOPE_SIGNED: &[u8] = &[0xa2, 0x01, 0x01, 0x21, 0x01];
+/// `{1: 1, 3: 3, 6: 3, -2: 1}` and `{1: 1, 6: 3, -2: 1}`: the class block whole besides. As the scope is signed
+/// too, nobody can add the block, remove it or change it.
+const SCOPE_SIGNED_AND_SEALED_CLASS: &[u8] = &[0xa4, 0x01, 0x01, 0x03, 0x03, 0x06, 0x03, 0x21, 0x01];
+const SCOPE_SIGNED_CLASS: &[u8] = &[0xa3, 0x01, 0x01, 0x06, 0x03, 0x21, 0x01];
 /// `{0: 1, -1: 1, -2: 1}`: the primary block, and the metadata of payload and this block.
 const SCOPE_SEALED: [u8; 7] = [0xa3, 0x00, 0x01, 0x20, 0x01, 0x21, 0x01];
 
@@ -94,8 +100,26 @@ impl Source {
     }
 }
 
-const fn integrity_scope(bcb: Option<&Block>) -> &'static [u8] {
-    if bcb.is_some() { SCOPE_SIGNED_AND_SEALED } else { SCOPE_SIGNED }
+/// What an integrity block covers besides the primary block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Covered<'a> {
+    /// Its metadata are covered as they are, and its data by their digest.
+    pub(crate) payload: &'a Block,
+    /// The confidentiality block, if the bundle is sealed.
+    pub(crate) bcb: Option<&'a Block>,
+    /// The class block, if the bundle is not normal.
+    pub(crate) class: Option<&'a Block>,
+}
+
+impl Covered<'_> {
+    const fn scope(&self) -> &'static [u8] {
+        match (self.bcb.is_some(), self.class.is_some()) {
+            (true, true) => SCOPE_SIGNED_AND_SEALED_CLASS,
+            (true, false) => SCOPE_SIGNED_AND_SEALED,
+            (false, true) => SCOPE_SIGNED_CLASS,
+            (false, false) => SCOPE_SIGNED,
+        }
+    }
 }
 
 /// The additional protected headers of an integrity block: `{-65537: digest}`.
@@ -111,7 +135,7 @@ fn digest_headers(digest: &Digest) -> Vec<u8> {
 pub(crate) fn integrity_asb(
     source: &Source,
     digest: &Digest,
-    bcb: Option<&Block>,
+    covered: &Covered<'_>,
     signature: &Signature,
 ) -> Vec<u8> {
     let mut message = Vec::with_capacity(80);
@@ -123,7 +147,7 @@ pub(crate) fn integrity_asb(
 
     let mut out = Vec::with_capacity(256);
     put_asb_head(&mut out, 0, source);
-    put_parameters(&mut out, &digest_headers(digest), integrity_scope(bcb));
+    put_parameters(&mut out, &digest_headers(digest), covered.scope());
     put_result(&mut out, RESULT_SIGN1, &message);
     out
 }
@@ -132,14 +156,14 @@ pub(crate) fn integrity_asb(
 /// the profile's.
 pub(crate) fn read_integrity_asb(
     source: &Source,
-    bcb: Option<&Block>,
+    covered: &Covered<'_>,
     data: &[u8],
 ) -> Option<(Digest, Signature)> {
     let mut head = Vec::new();
     put_asb_head(&mut head, 0, source);
     let digest = Digest(*data.get(head.len() + DIGEST_AT..)?.first_chunk::<32>()?);
     let signature = *data.last_chunk::<64>()?;
-    (integrity_asb(source, &digest, bcb, &signature) == data).then_some((digest, signature))
+    (integrity_asb(source, &digest, covered, &signature) == data).then_some((digest, signature))
 }
 
 /// The bytes that are signed: `Sig_structure` of RFC 9052. The digest stands for the payload's data.
@@ -148,16 +172,16 @@ pub(crate) fn to_be_signed(
     primary: &[u8],
     digest: &Digest,
     bib: &Block,
-    bcb: Option<&Block>,
-    payload: &Block,
+    covered: &Covered<'_>,
 ) -> Vec<u8> {
     let mut aad = Vec::with_capacity(512);
     aad.raw(&source.0);
-    aad.raw(integrity_scope(bcb));
-    payload.write_metadata(&mut aad);
-    if let Some(bcb) = bcb {
-        bcb.write_metadata(&mut aad);
-        aad.put_bytes(&bcb.data);
+    aad.raw(covered.scope());
+    covered.payload.write_metadata(&mut aad);
+    // In the order of their numbers.
+    for block in covered.bcb.into_iter().chain(covered.class) {
+        block.write_metadata(&mut aad);
+        aad.put_bytes(&block.data);
     }
     bib.write_metadata(&mut aad);
     aad.put_bytes(&digest_headers(digest));

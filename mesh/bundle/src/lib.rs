@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use cairn_bundle::{Bundle, CreationTimestamp, Draft, Eid, Identity, Limits, Prekeys, SealedTo, open, seal};
-//! use cairn_bundle::{Card, SenderClock};
+//! use cairn_bundle::{Card, Class, SenderClock};
 //! # use core::convert::Infallible;
 //! # struct Dice(u8);
 //! # impl rand_core::TryRng for Dice {
@@ -26,6 +26,7 @@
 //!     age_ms: Some(0),
 //!     lifetime_ms: 7 * 86_400_000,
 //!     hop_limit: 16,
+//!     class: Class::Normal,
 //!     may_fragment: false,
 //!     admin_record: false,
 //!     payload: b"Bridge is out, take the ridge.",
@@ -86,6 +87,7 @@ pub mod bpsec;
 pub mod bundle;
 pub mod card;
 mod cbor;
+pub mod class;
 mod cose;
 pub mod crc;
 pub mod digest;
@@ -109,6 +111,7 @@ pub use block::{Block, BlockFlags, BlockKind, HopCount};
 pub use bundle::{BLOCKS_MAX, Bundle, BundleId, DecodeError, HopLimitExceeded, Limits};
 pub use card::{Card, CardError, Fallback, Prekey, SealingTarget, SenderClock, SignedCard};
 pub use cbor::CborError;
+pub use class::Class;
 pub use crc::CrcType;
 pub use digest::{Digest, DigestError};
 pub use eid::{DtnEid, EID_BYTES_MAX, Eid, EidError, IpnEid};

@@ -355,7 +355,7 @@ fn chunks<'a, const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bundle, CreationTimestamp, Draft, Eid, OpenError, open, seal};
+    use crate::{Bundle, Class, CreationTimestamp, Draft, Eid, OpenError, open, seal};
     use core::convert::Infallible;
     use rand_core::{TryCryptoRng, TryRng};
 
@@ -391,6 +391,7 @@ mod tests {
             creation: CreationTimestamp { time_ms: 1, seq: 1 },
             lifetime_ms: 1,
             hop_limit: 1,
+            class: Class::Normal,
             age_ms: None,
             may_fragment: false,
             admin_record: false,

@@ -6,6 +6,7 @@
 use crate::block::{BlockFlags, BlockKind, HopCount, PAYLOAD_NUMBER, read_age, read_hop_count};
 use crate::bundle::{BLOCKS_MAX, DecodeError};
 use crate::cbor::Reader;
+use crate::class::Class;
 use crate::crc::CrcType;
 use crate::eid_view::EidView;
 use crate::primary::BundleFlags;
@@ -20,6 +21,9 @@ pub(crate) struct Rules<'a> {
     previous_node: Once<'a>,
     age: Once<'a>,
     hops: Once<'a>,
+    class: Once<'a>,
+    /// There is more than one class block: no stack of ours made that.
+    classes: bool,
     /// Bits of the numbers below 64 that occurred, and how many others did.
     small_numbers: u64,
     large_numbers: usize,
@@ -42,6 +46,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) previous_node: Option<EidView<'a>>,
     pub(crate) age_ms: Option<u64>,
     pub(crate) hops: Option<HopCount>,
+    pub(crate) class: Class,
     /// Whether there is a confidentiality block.
     pub(crate) sealed: bool,
     /// Bits of the blocks that nobody knows, that ask to be removed, and that nothing covers.
@@ -107,6 +112,10 @@ impl<'a> Rules<'a> {
                 self.confidentiality |= bit;
                 return Ok(());
             }
+            BlockKind::Class => {
+                self.classes |= self.class.replace((bit, block.data)).is_some();
+                return Ok(());
+            }
             BlockKind::Unknown(_) => {
                 if block.flags.contains(BlockFlags::DELETE_BUNDLE) {
                     self.must_understand |= bit;
@@ -143,6 +152,11 @@ impl<'a> Rules<'a> {
         let previous_node = readable(self.previous_node).map(read_node).transpose()?;
         let age_ms = readable(self.age).map(read_age).transpose()?;
         let hops = readable(self.hops).map(read_hop_count).transpose()?;
+        let class = match self.class {
+            None => Class::Normal,
+            Some(_) if self.classes => Class::Bulk,
+            found => readable(found).map_or(Class::Bulk, Class::read),
+        };
         // The type of an encrypted block can be read, and with it whether it must be understood.
         if self.must_understand != 0 {
             let place = usize::try_from(self.must_understand.trailing_zeros()).unwrap_or_default();
@@ -157,7 +171,7 @@ impl<'a> Rules<'a> {
         }
         let discarded = self.discardable & !cover.blocks;
         let sealed = self.confidentiality != 0;
-        Ok(Facts { blocks: self.blocks, payload, previous_node, age_ms, hops, sealed, discarded })
+        Ok(Facts { blocks: self.blocks, payload, previous_node, age_ms, hops, class, sealed, discarded })
     }
 }
 

@@ -12,7 +12,8 @@ use crate::aead::{self, TAG_BYTES};
 use crate::agreement::{agree, ephemeral_secret};
 use crate::block::{Block, BlockFlags, BlockKind, HopCount, PAYLOAD_NUMBER};
 use crate::bundle::{Bundle, BundleId, DecodeError};
-use crate::cose::{self, BCB_NUMBER, BIB_NUMBER, Recipient, Source};
+use crate::class::Class;
+use crate::cose::{self, BCB_NUMBER, BIB_NUMBER, CLASS_NUMBER, Covered, Recipient, Source};
 use crate::crc::CrcType;
 use crate::digest::Digest;
 use crate::eid::{Eid, EidError};
@@ -41,6 +42,8 @@ pub struct Draft<'a> {
     pub lifetime_ms: u64,
     /// Most hops it may make: at least 1.
     pub hop_limit: u8,
+    /// How urgent it is. Signed like the payload, and readable by everybody on the way.
+    pub class: Class,
     /// How old it is already; carriers count it on if it is given.
     pub age_ms: Option<u64>,
     /// Whether a carrier may cut it into fragments. Nobody can check who sent a fragment before all
@@ -187,7 +190,10 @@ pub fn sign(draft: &Draft<'_>, me: &Identity) -> Result<Bundle, SealError> {
     let primary = primary_of(draft, me)?;
     let source = Source::new(&me.node_id());
     let payload = Block::new(BlockKind::Payload, PAYLOAD_NUMBER, CrcType::None, draft.payload.to_vec());
-    let mut blocks = alloc::vec![integrity_block(&source, me, &primary.encode(), None, &payload)];
+    let class = class_block(draft.class, CrcType::None);
+    let covered = Covered { payload: &payload, bcb: None, class: class.as_ref() };
+    let mut blocks = alloc::vec![integrity_block(&source, me, &primary.encode(), &covered)];
+    blocks.extend(class);
     blocks.extend(transit_blocks(draft));
     blocks.push(payload);
     Ok(Bundle::new(primary, blocks)?)
@@ -199,6 +205,7 @@ pub fn sign(draft: &Draft<'_>, me: &Identity) -> Result<Bundle, SealError> {
 /// If the draft asks for something impossible; see [`SealError`].
 pub fn plain(draft: &Draft<'_>, me: &Identity) -> Result<Bundle, SealError> {
     let mut blocks = transit_blocks(draft);
+    blocks.extend(class_block(draft.class, CrcType::Crc16));
     blocks.push(Block::new(BlockKind::Payload, PAYLOAD_NUMBER, CrcType::Crc32, draft.payload.to_vec()));
     Ok(Bundle::new(primary_of(draft, me)?, blocks)?)
 }
@@ -237,6 +244,11 @@ fn transit_blocks(draft: &Draft<'_>) -> Vec<Block> {
     blocks
 }
 
+/// A normal bundle has none, so that there is one form of it.
+fn class_block(class: Class, crc: CrcType) -> Option<Block> {
+    (class != Class::Normal).then(|| Block::class(CLASS_NUMBER, crc, class))
+}
+
 fn seal_with(
     draft: &Draft<'_>,
     me: &Identity,
@@ -249,8 +261,10 @@ fn seal_with(
     }
     let primary = primary_of(draft, me)?;
     let padded = pad(draft.payload, buckets, TAG_BYTES);
-    let [bib, bcb, payload] = secure(&primary, &me.node_id(), me, padded, recipient, rng)?;
+    let class = class_block(draft.class, CrcType::None);
+    let [bib, bcb, payload] = secure(&primary, class.as_ref(), &me.node_id(), me, padded, recipient, rng)?;
     let mut blocks = alloc::vec![bib, bcb];
+    blocks.extend(class);
     blocks.extend(transit_blocks(draft));
     blocks.push(payload);
     Ok(Bundle::new(primary, blocks)?)
@@ -260,6 +274,7 @@ fn seal_with(
 /// integrity block, confidentiality block, payload.
 fn secure(
     primary: &Primary,
+    class: Option<&Block>,
     author: &NodeId,
     me: &Identity,
     mut padded: Zeroizing<Vec<u8>>,
@@ -283,21 +298,15 @@ fn secure(
     let tag = aead::encrypt(&key, &cose::IV, &aad, &mut padded).ok_or(SealError::TooLarge { bytes })?;
     payload.data = core::mem::take(&mut *padded);
     payload.data.extend_from_slice(&tag);
-    let bib = integrity_block(&source, me, &header, Some(&bcb), &payload);
+    let bib = integrity_block(&source, me, &header, &Covered { payload: &payload, bcb: Some(&bcb), class });
     Ok([bib, bcb, payload])
 }
 
-fn integrity_block(
-    source: &Source,
-    me: &Identity,
-    header: &[u8],
-    bcb: Option<&Block>,
-    payload: &Block,
-) -> Block {
+fn integrity_block(source: &Source, me: &Identity, header: &[u8], covered: &Covered<'_>) -> Block {
     let mut bib = Block::new(BlockKind::Integrity, BIB_NUMBER, CrcType::None, Vec::new());
-    let digest = Digest::of(&payload.data);
-    let signed = cose::to_be_signed(source, header, &digest, &bib, bcb, payload);
-    bib.data = cose::integrity_asb(source, &digest, bcb, &me.sign(&signed));
+    let digest = Digest::of(&covered.payload.data);
+    let signed = cose::to_be_signed(source, header, &digest, &bib, covered);
+    bib.data = cose::integrity_asb(source, &digest, covered, &me.sign(&signed));
     bib
 }
 
@@ -320,9 +329,13 @@ pub fn verify_source(bundle: &Bundle) -> Result<Verified<'_>, OpenError> {
     let payload = only(bundle, BlockKind::Payload, PAYLOAD_NUMBER);
     let bib = only(bundle, BlockKind::Integrity, BIB_NUMBER)?.ok_or(OpenError::Unsigned)?;
     let payload = payload?.ok_or(OpenError::Profile)?;
-    let (digest, signature) = cose::read_integrity_asb(&source, bcb, &bib.data).ok_or(OpenError::Profile)?;
+    let class = only(bundle, BlockKind::Class, CLASS_NUMBER)?;
+    let covered = Covered { payload, bcb, class };
+    // What is covered stands in the block: a class that was added or taken away does not fit it.
+    let (digest, signature) =
+        cose::read_integrity_asb(&source, &covered, &bib.data).ok_or(OpenError::Profile)?;
     // The signature first: it is checked in the same time for every size.
-    let signed = cose::to_be_signed(&source, &header, &digest, bib, bcb, payload);
+    let signed = cose::to_be_signed(&source, &header, &digest, bib, &covered);
     verify(&signer, &signed, &signature).map_err(|_| OpenError::Signature)?;
     if Digest::of(&payload.data) != digest {
         return Err(OpenError::Signature);
@@ -384,6 +397,12 @@ impl<'a> Verified<'a> {
     #[must_use]
     pub const fn is_sealed(&self) -> bool {
         self.bcb.is_some()
+    }
+
+    /// How urgent the source says it is: nobody on the way has added, changed or removed that.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.bundle.class()
     }
 
     /// Opens the bundle without checking its signature a second time; like [`open`].
@@ -468,6 +487,7 @@ impl fmt::Debug for Draft<'_> {
             .field("source_service", &self.source_service)
             .field("creation", &self.creation)
             .field("lifetime_ms", &self.lifetime_ms)
+            .field("class", &self.class)
             .field("payload_bytes", &self.payload.len())
             .finish_non_exhaustive()
     }
@@ -523,6 +543,7 @@ mod tests {
             creation: CreationTimestamp { time_ms: 1, seq: 1 },
             lifetime_ms: 1,
             hop_limit: 1,
+            class: Class::Normal,
             age_ms: None,
             may_fragment: false,
             admin_record: false,
@@ -531,7 +552,7 @@ mod tests {
         let primary = primary_of(&draft, named).unwrap();
         let key = to.sealing_key();
         let padded = Zeroizing::new(padded.to_vec());
-        let blocks = secure(&primary, &named.node_id(), signer, padded, &key, &mut Constant).unwrap();
+        let blocks = secure(&primary, None, &named.node_id(), signer, padded, &key, &mut Constant).unwrap();
         Bundle::new(primary, blocks.to_vec()).unwrap()
     }
 

@@ -6,6 +6,7 @@ use core::ops::Range;
 use crate::block::{Block, BlockFlags, BlockKind, HopCount};
 use crate::bundle::{BLOCKS_MAX, Bundle, BundleId, DecodeError, Limits};
 use crate::cbor::{Elements, Reader};
+use crate::class::Class;
 use crate::crc::CrcType;
 use crate::digest::Digest;
 use crate::eid_view::EidView;
@@ -171,6 +172,12 @@ impl<'a> BundleView<'a> {
     #[must_use]
     pub const fn hop_count(&self) -> Option<HopCount> {
         self.facts.hops
+    }
+
+    /// The same as [`Bundle::class`].
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.facts.class
     }
 
     /// Whether its payload is encrypted.

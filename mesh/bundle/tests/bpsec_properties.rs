@@ -119,7 +119,7 @@ fn any_bundle() -> impl Strategy<Value = RawBundle> {
                 .zip(others)
                 .map(|(number, (data, code, flags))| Block {
                     flags: BlockFlags(flags),
-                    ..block(BlockKind::Unknown(code), number, &data)
+                    ..block(BlockKind::from_code(code), number, &data)
                 })
                 .collect();
             blocks.push(Block { crc, ..block(BlockKind::Payload, 1, &payload) });

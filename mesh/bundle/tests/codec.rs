@@ -466,7 +466,7 @@ fn any_blocks() -> impl Strategy<Value = Vec<Block>> {
             .zip(unknown)
             .map(|(number, (code, crc, data))| Block {
                 crc,
-                ..block(BlockKind::Unknown(code), number, &data)
+                ..block(BlockKind::from_code(code), number, &data)
             })
             .collect();
         blocks.push(Block { crc, ..payload(&data) });

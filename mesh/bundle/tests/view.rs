@@ -87,17 +87,10 @@ fn any_extension() -> impl Strategy<Value = Block> {
         proptest::collection::vec(0..6_u8, 1..4)
             .prop_map(|list| { [&[0x80 | u8::try_from(list.len()).expect("few")], &list[..]].concat() }),
     ];
-    let code = prop_oneof![Just(6_u64), Just(7), Just(10), Just(11), Just(12), 13..300_u64];
+    let code = prop_oneof![Just(6_u64), Just(7), Just(10), Just(11), Just(12), Just(193), 13..300_u64];
     let number = prop_oneof![8 => 2..8_u64, 2 => 60..70_u64, 1 => 0..2_u64];
     (code, number, 0..0x20_u64, any_crc(), data).prop_map(|(code, number, flags, crc, data)| {
-        let kind = match code {
-            6 => BlockKind::PreviousNode,
-            7 => BlockKind::Age,
-            10 => BlockKind::HopCount,
-            11 => BlockKind::Integrity,
-            12 => BlockKind::Confidentiality,
-            other => BlockKind::Unknown(other),
-        };
+        let kind = BlockKind::from_code(code);
         Block { kind, number, flags: BlockFlags(flags & !0x06), crc, data }
     })
 }

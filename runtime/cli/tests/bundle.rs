@@ -13,7 +13,7 @@ use cairn_bundle::bpsec::default::{KeyLengths, Scope, SourceKey};
 use cairn_bundle::bpsec::key::SymmetricKey;
 use cairn_bundle::bpsec::source::{Encryption, Header, Signing, add_confidentiality, add_integrity};
 use cairn_bundle::{
-    AdminRecord, BlockKind, Bundle, Card, CreationTimestamp, Draft, Eid, Identity, Limits, RawBundle,
+    AdminRecord, BlockKind, Bundle, Card, Class, CreationTimestamp, Draft, Eid, Identity, Limits, RawBundle,
     ReasonCode, StatusItem, StatusReport,
 };
 use cairn_node::core::SeedRng;
@@ -363,6 +363,7 @@ fn a_status_report_is_told_in_words() {
         creation: CreationTimestamp { time_ms: 812_345_700_000, seq: 1 },
         lifetime_ms: 1000,
         hop_limit: 1,
+        class: Class::Normal,
         age_ms: None,
         may_fragment: false,
         admin_record: true,

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::Path;
 
 use cairn_bundle::{
-    Bundle, Card, CreationTimestamp, Draft, Eid, Fallback, Identity, NodeId, OpenError, Prekeys, SealedTo,
-    SenderClock, SignedCard, open, seal,
+    Bundle, Card, Class, CreationTimestamp, Draft, Eid, Fallback, Identity, NodeId, OpenError, Prekeys,
+    SealedTo, SenderClock, SignedCard, open, seal,
 };
 use cairn_engine::Instant;
 use cairn_node::control::api::{KeyKind, MessageInfo, Request, Response, Status};
@@ -220,6 +220,7 @@ fn letter(to: &Card, wall_s: u64, seq: u64) -> (Bundle, SealedTo) {
         creation: CreationTimestamp { time_ms: 1, seq },
         lifetime_ms: 1,
         hop_limit: 1,
+        class: Class::Normal,
         age_ms: None,
         may_fragment: false,
         admin_record: false,

@@ -15,7 +15,7 @@
 //! use cairn_bundle::bpsec::key::{KeyRing, Purpose, SymmetricKey};
 //! use cairn_bundle::bpsec::policy::{SecurityPolicy, Who};
 //! use cairn_bundle::bpsec::source::{Encryption, Header, add_confidentiality};
-//! use cairn_bundle::{Bundle, CreationTimestamp, Draft, Eid, Identity, Limits, RawBundle, plain};
+//! use cairn_bundle::{Bundle, Class, CreationTimestamp, Draft, Eid, Identity, Limits, RawBundle, plain};
 //! # use core::convert::Infallible;
 //! # struct Dice(u8);
 //! # impl rand_core::TryRng for Dice {
@@ -33,6 +33,7 @@
 //! #     age_ms: None,
 //! #     lifetime_ms: 1000,
 //! #     hop_limit: 9,
+//! #     class: Class::Normal,
 //! #     admin_record: false,
 //! #     may_fragment: false,
 //! #     payload: b"Bridge is out, take the ridge.",

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::block::{Block, HopCount};
 use crate::bundle::{Bundle, BundleId, DecodeError};
+use crate::class::Class;
 use crate::eid::Eid;
 use crate::primary::Primary;
 use crate::rules::Rules;
@@ -66,6 +67,12 @@ impl Header {
     #[must_use]
     pub const fn hop_count(&self) -> Option<HopCount> {
         self.bundle.hop_count()
+    }
+
+    /// The same as [`Bundle::class`].
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.bundle.class()
     }
 
     /// How much of the bundle's lifetime is left; see [`Bundle::remaining_ms`].

@@ -7,7 +7,8 @@ pub(crate) mod pieces;
 use core::convert::Infallible;
 
 use cairn_bundle::{
-    Block, BlockFlags, BlockKind, BundleFlags, CrcType, CreationTimestamp, Draft, Eid, Identity, Primary,
+    Block, BlockFlags, BlockKind, BundleFlags, Class, CrcType, CreationTimestamp, Draft, Eid, Identity,
+    Primary,
 };
 use rand_core::{TryCryptoRng, TryRng};
 
@@ -60,6 +61,7 @@ pub(crate) fn draft(payload: &[u8]) -> Draft<'_> {
         creation: CreationTimestamp { time_ms: 812_345_678_901, seq: 7 },
         lifetime_ms: 86_400_000,
         hop_limit: 16,
+        class: Class::Normal,
         age_ms: Some(1200),
         may_fragment: false,
         admin_record: false,

@@ -325,9 +325,10 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "unknown context",
         section: "RFC 9172 3.6",
         why: "A security block asks to delete the bundle where it cannot be processed. Hardy without contexts can \
-              process none; whoever only carries the bundle does not process it.",
+              process none; whoever only carries the bundle does not process it. The same for type 193, which is \
+              for private use and known here.",
         holds: |seen, difference| {
-            let asks = |block: SeenBlock<'_>| matches!(block.kind, 11 | 12) && block.flags & 4 != 0;
+            let asks = |block: SeenBlock<'_>| matches!(block.kind, 11 | 12 | 193) && block.flags & 4 != 0;
             says(difference, "unsupported block type") && seen.blocks().any(asks)
         },
     },

@@ -211,7 +211,7 @@ fn any_extensions() -> impl Strategy<Value = Vec<Block>> {
         5 => any_number().prop_map(|age| (7, uint(age).encode())),
         4 => (prop_oneof![20 => 1..256_u64, 1 => any_number()], any_number())
             .prop_map(|(limit, count)| (10, array(vec![uint(limit), uint(count)]).encode())),
-        3 => (prop_oneof![13..300_u64, Just(8_u64), any::<u64>()], any_data(12)),
+        3 => (prop_oneof![13..300_u64, Just(8_u64), Just(193), any::<u64>()], any_data(12)),
         1 => (prop_oneof![Just(6_u64), Just(7), Just(10)], any_odd_data()),
     ];
     let block = (data, any_crc(), any_block_flags(), prop_oneof![9 => Just(0_u64), 1 => any_number()]);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opens sealed.hex and checks signed.hex by RFC 9171, 9052, 9053, draft-ietf-dtn-bpsec-cose
+"""Opens sealed.hex and checks signed.hex and alert.hex by RFC 9171, 9052, 9053, draft-ietf-dtn-bpsec-cose
 and the BLAKE3 paper alone.
 
 Written from the specifications and without this crate, to check that the profile in
@@ -177,6 +177,11 @@ def main():
     primary, blocks = load("signed.hex")
     assert verify(primary, blocks) == {1: 1, -2: 1} and blocks[1][4] == b"stones"
     print("signed:", blocks[1][4].decode())
+
+    primary, blocks = load("alert.hex")
+    assert verify(primary, blocks) == {1: 1, 6: 3, -2: 1}
+    assert blocks[6] == [193, 6, 1, 0, b"\0"] and blocks[1][4] == b"The river rises."
+    print("alert:", blocks[1][4].decode())
 
     primary, blocks = load("sealed.hex")
     assert verify(primary, blocks) == {1: 1, 3: 3, -2: 1}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_bundle::{Bundle, CreationTimestamp, Digest, Draft, Eid, Identity, NodeId, plain};
+use cairn_bundle::{Bundle, Class, CreationTimestamp, Digest, Draft, Eid, Identity, NodeId, plain};
 use cairn_engine::{
     Action, BundleRecord, CloseReason, Engine, Event, Instant, Limits, LinkId, Scope, Ticket,
 };
@@ -210,6 +210,7 @@ pub(crate) fn written(from: &Identity, to: NodeId, text: &[u8], lifetime_ms: u64
         creation: CreationTimestamp { time_ms: 0, seq: 1 },
         lifetime_ms,
         hop_limit: 8,
+        class: Class::Normal,
         age_ms: Some(0),
         may_fragment: false,
         admin_record: false,

@@ -1,7 +1,7 @@
 //! Somebody with a key of their own who writes by hand what a node would write, and worse.
 
 use cairn_bundle::card::Card;
-use cairn_bundle::{CreationTimestamp, Digest, Draft, Eid, Identity, NodeId, SealingKey, seal};
+use cairn_bundle::{Class, CreationTimestamp, Digest, Draft, Eid, Identity, NodeId, SealingKey, seal};
 use cairn_link::{Hello, parcel};
 
 use super::node::Node;
@@ -103,6 +103,7 @@ impl Person {
             creation: CreationTimestamp { time_ms: 0, seq: dice.roll() >> 1 },
             lifetime_ms: 1_000_000,
             hop_limit: 8,
+            class: Class::Normal,
             age_ms: Some(0),
             may_fragment: false,
             admin_record: false,

@@ -1,7 +1,8 @@
 //! Bundles that this node writes: signed, sealed, stored, then carried.
 
 use cairn_bundle::{
-    Bundle, CreationTimestamp, Digest, Draft, Eid, Fallback, NodeId, SealedTo, SealingKey, SenderClock, seal,
+    Bundle, Class, CreationTimestamp, Digest, Draft, Eid, Fallback, NodeId, SealedTo, SealingKey,
+    SenderClock, seal,
 };
 use cairn_engine::BundleRecord;
 use cairn_store::Table;
@@ -52,6 +53,7 @@ impl Core {
             creation: CreationTimestamp { time_ms: self.clock.dtn_ms(), seq },
             lifetime_ms: LIFETIME_MS,
             hop_limit: HOPS_MAX,
+            class: Class::Normal,
             age_ms: Some(0),
             may_fragment: false,
             admin_record: false,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cairn_bundle::{
-    Bundle, CreationTimestamp, Draft, Eid, Identity, SealedTo, SealingTarget, SenderClock, SignedCard, plain,
-    seal, sign,
+    Bundle, Class, CreationTimestamp, Draft, Eid, Identity, SealedTo, SealingTarget, SenderClock, SignedCard,
+    plain, seal, sign,
 };
 use cairn_node::core::SeedRng;
 use cairn_node::identity_file;
@@ -179,6 +179,7 @@ fn make(args: &CreateArgs, me: &Identity, payload: &[u8]) -> Result<(Bundle, Pro
         },
         lifetime_ms: args.lifetime,
         hop_limit: args.hops,
+        class: Class::Normal,
         age_ms: Some(0),
         may_fragment: args.may_fragment,
         admin_record: false,

@@ -103,6 +103,7 @@ pub(super) fn kind_name(kind: u64) -> &'static str {
         10 => "hop count",
         11 => "integrity",
         12 => "confidentiality",
+        193 => "class",
         192..=255 => "for private use",
         _ => "unknown",
     }
