@@ -208,7 +208,7 @@ impl Engine {
     pub fn has(&self, item: &Item) -> bool {
         match item.topic {
             Topic::Bundle => self.seen.contains(&item.id),
-            Topic::Ledger | Topic::Board | Topic::Blob => self.holdings.contains(item),
+            Topic::Notice | Topic::Ledger | Topic::Board | Topic::Blob => self.holdings.contains(item),
         }
     }
 
@@ -318,7 +318,7 @@ impl Engine {
                 self.actions.push_back(Action::Hello { link, peer, hello: Box::new(hello) });
             }
             MeetEvent::Offered { item } => self.handle_offered(link, item),
-            MeetEvent::Received { item, bytes } => self.handle_received(link, peer, item, bytes),
+            MeetEvent::Received { item, bytes, .. } => self.handle_received(link, peer, item, bytes),
             MeetEvent::Acked(item) => self.handle_acked(peer, item),
             MeetEvent::Refused { reason, .. } => self.count(match reason {
                 RefuseReason::Full => "refused by a peer: it is full",
@@ -328,6 +328,10 @@ impl Engine {
                 RefuseReason::Gone => "refused by a peer: gone",
             }),
             MeetEvent::Bye => self.close(link, CloseReason::Bye),
+            MeetEvent::Reconcile { .. }
+            | MeetEvent::Room { .. }
+            | MeetEvent::Routes { .. }
+            | MeetEvent::Heights { .. } => self.count("talk of a peer that is not used"),
         }
     }
 
@@ -339,12 +343,18 @@ impl Engine {
             return;
         }
         let held = self.has(&item);
-        let wanted = item.topic != Topic::Blob || self.wanted_blobs.contains(&item.id);
+        let wanted = match item.topic {
+            Topic::Ledger | Topic::Bundle | Topic::Board => true,
+            Topic::Blob => self.wanted_blobs.contains(&item.id),
+            Topic::Notice => false,
+        };
         if let Some(session) = self.sessions.get_mut(&link) {
             if held {
                 session.meet.accepted(item);
             } else if wanted {
                 session.meet.request(item);
+            } else if item.topic == Topic::Notice {
+                session.meet.refused(item, RefuseReason::NotWanted);
             } else {
                 session.remember_spare(item.id);
             }

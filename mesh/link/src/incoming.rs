@@ -3,10 +3,12 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::event::MeetError;
 use crate::frame::{IDS_MAX, RefuseReason};
 use crate::item::{Item, Topic};
 use crate::limits::MeetLimits;
-use crate::meet::{MeetError, Mode};
+use crate::meet::Mode;
+use crate::outgoing::COPIES_DEFAULT;
 use crate::queue::Queue;
 
 #[derive(Debug)]
@@ -18,7 +20,7 @@ enum State {
     /// The Want is out.
     Awaited,
     /// The first chunks are here.
-    Partial { total: u64, bytes: Vec<u8> },
+    Partial { total: u64, bytes: Vec<u8>, copies: u8 },
     /// It was handed to the node, which has not answered yet.
     Received,
 }
@@ -27,7 +29,7 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     More,
-    Complete(Vec<u8>),
+    Complete { bytes: Vec<u8>, copies: u8 },
     Refuse(RefuseReason),
     Ignored,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Incoming {
     held_bytes: u64,
     /// In a carried meet, the last refused item of each topic: the rest of its chunks will still come.
     skipped: BTreeMap<Topic, Item>,
+    /// The copies that go with the item of each topic whose first chunk comes next.
+    copies: BTreeMap<Topic, (Item, u8)>,
 }
 
 impl Incoming {
@@ -105,15 +109,29 @@ impl Incoming {
         self.held_bytes = self.held_bytes.saturating_sub(bytes);
     }
 
-    /// The next ids to ask for, as far as [`MeetLimits::inflight_items_max`] allows.
+    /// The peer says how many copies go with the item whose first chunk comes next.
+    pub(crate) fn expect_copies(&mut self, item: Item, copies: u8) {
+        self.copies.insert(item.topic, (item, copies));
+    }
+
+    /// The next ids to ask for, of any topic, as far as [`MeetLimits::inflight_items_max`] allows.
     pub(crate) fn next_wants(&mut self, limits: &MeetLimits) -> Option<(Topic, Vec<Item>)> {
+        let topic = self.wants.first_topic()?;
+        Some((topic, self.next_wants_of(topic, limits)?))
+    }
+
+    /// The same for one topic.
+    pub(crate) fn next_wants_of(&mut self, topic: Topic, limits: &MeetLimits) -> Option<Vec<Item>> {
         let room = limits.inflight_items_max.saturating_sub(self.in_flight).min(IDS_MAX);
-        let (topic, run) = self.wants.pop_run(room)?;
+        let run = self.wants.pop_run_of(topic, room);
+        if run.is_empty() {
+            return None;
+        }
         for item in &run {
             self.items.insert(*item, State::Awaited);
         }
         self.in_flight = self.in_flight.saturating_add(run.len());
-        Some((topic, run))
+        Some(run)
     }
 
     /// Nothing is wanted, under way, or waits for the node's answer.
@@ -128,9 +146,12 @@ impl Incoming {
         piece: Piece<'_>,
         limits: &MeetLimits,
     ) -> Result<Taken, MeetError> {
+        // What was said about copies holds for this first chunk, or for none.
+        let said = if piece.offset == 0 { self.copies.remove(&item.topic) } else { None };
+        let copies = said.filter(|(about, _)| *about == item).map_or(COPIES_DEFAULT, |(_, copies)| copies);
         match (self.items.get(&item), mode) {
             (Some(State::Partial { .. }), _) => self.append(item, piece),
-            (Some(State::Requested | State::Awaited), _) => self.begin(item, piece, limits),
+            (Some(State::Requested | State::Awaited), _) => self.begin(item, piece, copies, limits),
             // A second copy of what the node already holds in its hands.
             (Some(State::Received), _) => Ok(Taken::Ignored),
             (Some(State::Offered) | None, Mode::Live) => {
@@ -141,7 +162,7 @@ impl Incoming {
                 self.items.remove(&item);
                 Ok(Taken::Refuse(RefuseReason::NotWanted))
             }
-            (Some(State::Offered) | None, Mode::Carried) => self.begin_carried(item, piece, limits),
+            (Some(State::Offered) | None, Mode::Carried) => self.begin_carried(item, piece, copies, limits),
         }
     }
 
@@ -149,6 +170,7 @@ impl Incoming {
         &mut self,
         item: Item,
         piece: Piece<'_>,
+        copies: u8,
         limits: &MeetLimits,
     ) -> Result<Taken, MeetError> {
         if piece.offset > 0 && self.skipped.get(&item.topic) == Some(&item) {
@@ -158,7 +180,7 @@ impl Incoming {
         let taken = if no_room && piece.offset == 0 {
             Taken::Refuse(RefuseReason::Full)
         } else {
-            self.begin(item, piece, limits)?
+            self.begin(item, piece, copies, limits)?
         };
         if matches!(taken, Taken::Refuse(_)) {
             self.skipped.insert(item.topic, item);
@@ -167,7 +189,13 @@ impl Incoming {
     }
 
     /// The first chunk of an item that is wanted.
-    fn begin(&mut self, item: Item, piece: Piece<'_>, limits: &MeetLimits) -> Result<Taken, MeetError> {
+    fn begin(
+        &mut self,
+        item: Item,
+        piece: Piece<'_>,
+        copies: u8,
+        limits: &MeetLimits,
+    ) -> Result<Taken, MeetError> {
         if piece.offset != 0 {
             return Err(MeetError::Gap);
         }
@@ -187,12 +215,12 @@ impl Incoming {
         self.in_flight = self.in_flight.saturating_add(1);
         self.held_bytes = self.held_bytes.saturating_add(piece.total);
         let bytes = Vec::with_capacity(capacity);
-        self.items.insert(item, State::Partial { total: piece.total, bytes });
+        self.items.insert(item, State::Partial { total: piece.total, bytes, copies });
         self.append(item, piece)
     }
 
     fn append(&mut self, item: Item, piece: Piece<'_>) -> Result<Taken, MeetError> {
-        let Some(State::Partial { total, bytes }) = self.items.get_mut(&item) else {
+        let Some(State::Partial { total, bytes, copies }) = self.items.get_mut(&item) else {
             return Ok(Taken::Ignored);
         };
         if piece.total != *total {
@@ -205,10 +233,10 @@ impl Incoming {
         if u64::try_from(bytes.len()) != Ok(*total) {
             return Ok(Taken::More);
         }
-        let bytes = core::mem::take(bytes);
+        let (bytes, copies) = (core::mem::take(bytes), *copies);
         self.in_flight = self.in_flight.saturating_sub(1);
         self.items.insert(item, State::Received);
-        Ok(Taken::Complete(bytes))
+        Ok(Taken::Complete { bytes, copies })
     }
 }
 

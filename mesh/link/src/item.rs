@@ -5,14 +5,16 @@ use cairn_bundle::Digest;
 /// What an item is about. The order is the order of transfer: what comes first is sent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
+    /// Delivery notices: tiny, and each spares the transfer of what it is about.
+    Notice,
     /// Entries of the ledger edge that the two nodes share: few, small, and they free credit.
-    Ledger = 1,
+    Ledger,
     /// BPv7 bundles.
-    Bundle = 2,
+    Bundle,
     /// Signed board changes.
-    Board = 3,
+    Board,
     /// Content: modules, models, inputs. Large, so it comes last.
-    Blob = 4,
+    Blob,
 }
 
 /// Names one item on a link. What the bytes are, and whether they fit the id, the node checks.
@@ -26,7 +28,7 @@ pub struct Item {
 
 impl Topic {
     /// Every topic, in order of transfer.
-    pub const ALL: [Self; 4] = [Self::Ledger, Self::Bundle, Self::Board, Self::Blob];
+    pub const ALL: [Self; 5] = [Self::Notice, Self::Ledger, Self::Bundle, Self::Board, Self::Blob];
 
     /// The number that stands for the topic on the wire.
     #[must_use]
@@ -36,6 +38,7 @@ impl Topic {
             Self::Bundle => 2,
             Self::Board => 3,
             Self::Blob => 4,
+            Self::Notice => 5,
         }
     }
 
@@ -47,6 +50,7 @@ impl Topic {
             2 => Some(Self::Bundle),
             3 => Some(Self::Board),
             4 => Some(Self::Blob),
+            5 => Some(Self::Notice),
             _ => None,
         }
     }
@@ -70,8 +74,9 @@ mod tests {
             assert_eq!(Topic::from_number(u64::from(topic.number())), Some(topic));
         }
         assert_eq!(Topic::from_number(0), None);
-        assert_eq!(Topic::from_number(5), None);
+        assert_eq!(Topic::from_number(6), None);
         assert_eq!(Topic::from_number(257), None);
         assert!(Topic::ALL.is_sorted());
+        assert_eq!(Topic::ALL.first(), Some(&Topic::Notice), "what spares a transfer comes before it");
     }
 }

@@ -1,6 +1,6 @@
 //! What is spoken on a link: the meet protocol, and its form for a directory that is carried.
 //!
-//! Two nodes that meet exchange *items*: ledger entries, bundles, board changes, blobs. One protocol serves all of
+//! Two nodes that meet exchange *items*: notices, ledger entries, bundles, board changes, blobs. One protocol serves all of
 //! them: `Have` (ids), `Want` (ids), `Chunk` (a piece of an item), `Ack` (durable here) or `Refuse`. A [`Meet`] is one such
 //! conversation, a state machine that opens nothing, sleeps never and draws no randomness. It does not know what items
 //! contain, does not check that bytes fit their id, does not authenticate the peer (the link does, or the seal of a
@@ -52,7 +52,7 @@
 //!     while let Some(event) = taker.poll_event() {
 //!         match event {
 //!             MeetEvent::Offered { item } => taker.request(item),
-//!             MeetEvent::Received { item, bytes } => {
+//!             MeetEvent::Received { item, bytes, .. } => {
 //!                 stored = Some(bytes); // fsynced, in a real node
 //!                 taker.accepted(item);
 //!             }
@@ -76,6 +76,8 @@
 extern crate alloc;
 
 mod cbor;
+mod control;
+mod event;
 pub mod frame;
 mod framer;
 pub mod hello;
@@ -87,9 +89,12 @@ mod outgoing;
 pub mod parcel;
 mod queue;
 
-pub use frame::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, Frame, FrameError, RefuseReason, encode_chunk};
+pub use event::{MeetError, MeetEvent, Transmit};
+pub use frame::{
+    CHUNK_BYTES_MAX, FRAME_BYTES_MAX, Frame, FrameError, RefuseReason, RouteClaim, encode_chunk,
+};
 pub use hello::Hello;
 pub use item::{Item, Topic};
 pub use limits::{Counters, MeetLimits};
-pub use meet::{Meet, MeetError, MeetEvent, Mode, Transmit};
+pub use meet::{Meet, Mode};
 pub use parcel::{ParcelError, ParcelWriter, parcel_frames, pump_carried, unpack_carried};

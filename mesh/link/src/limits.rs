@@ -15,6 +15,9 @@ pub struct MeetLimits {
     pub partial_bytes_max: u64,
     /// Most refusals that wait to be sent; further ones are dropped and counted.
     pub refusals_max: usize,
+    /// Most bytes of Reconcile, Routes and Heights frames whose events wait to be polled, and most heights that wait to
+    /// be sent, at 40 bytes each. Reached as `events_max` is.
+    pub control_bytes_max: usize,
     /// Most events that wait to be polled. Reached only by a driver that does not drain events after each call
     /// with at most 64 KiB of bytes.
     pub events_max: usize,
@@ -30,6 +33,7 @@ impl Default for MeetLimits {
             // One item of each topic under way, and two that were completed by the same read.
             partial_bytes_max: 6 * item_bytes_max,
             refusals_max: 10_000,
+            control_bytes_max: 512 * 1024,
             events_max: 8_192,
         }
     }
@@ -53,6 +57,10 @@ pub struct Counters {
     /// Ids in frames that mean nothing here: acknowledged or refused though never offered, or announced or asked
     /// for in a carried meet.
     pub ids_ignored: u64,
+    /// Frames that mean nothing in a parcel: reconciling, room and heights ask for an answer.
+    pub frames_ignored: u64,
+    /// Heights that found no room in their queue; they are told at the next meet.
+    pub heights_dropped: u64,
     /// Acknowledgements and refusals that found no room in their queue. The peer will offer again.
     pub answers_dropped: u64,
     /// Items refused because they exceed [`MeetLimits::item_bytes_max`].

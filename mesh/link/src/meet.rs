@@ -1,18 +1,22 @@
 //! The meet: one conversation of two nodes, as a state machine without I/O.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use cairn_bundle::Digest;
+
+use crate::control::Control;
+use crate::event::{Events, MeetError, MeetEvent, Transmit};
 use crate::frame::{
-    Decoded, Frame, FrameError, IDS_MAX, Ids, RefuseReason, decode, encode_ack, encode_bye, encode_have,
-    encode_hello, encode_refuse, encode_want,
+    Decoded, Frame, IDS_MAX, Ids, RefuseReason, RouteClaim, decode, encode_ack, encode_bye, encode_copies,
+    encode_have, encode_hello, encode_refuse, encode_want,
 };
 use crate::framer::Framer;
 use crate::hello::Hello;
 use crate::incoming::{Incoming, Piece, TableFull, Taken};
 use crate::item::{Item, Topic};
 use crate::limits::{Counters, MeetLimits};
-use crate::outgoing::{Next, Outgoing, Wanted};
+use crate::outgoing::{COPIES_DEFAULT, Gift, Next, Outgoing, Wanted};
 use crate::queue::Queue;
 
 /// What kind of contact a meet takes place over.
@@ -23,83 +27,6 @@ pub enum Mode {
     /// No answer can come during the contact: items are pushed without being asked for, and acknowledgements
     /// come with the return trip.
     Carried,
-}
-
-/// What a meet tells its node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MeetEvent {
-    /// The peer said who it is. Always the first event.
-    Peer(Hello),
-    /// The peer would give an item (live meets only). Answer with [`Meet::request`], [`Meet::refused`], or
-    /// [`Meet::accepted`] if the node has it already.
-    Offered {
-        /// Which item.
-        item: Item,
-    },
-    /// An item is here as a whole; its bytes are unchecked. Answer with [`Meet::accepted`] once it is durable, or
-    /// with [`Meet::refused`].
-    Received {
-        /// Which item.
-        item: Item,
-        /// Its bytes.
-        bytes: Vec<u8>,
-    },
-    /// The peer says that it holds an item durably. In a live meet only for items that were offered in it.
-    Acked(Item),
-    /// The peer does not take an item that was offered, or does not give one that was requested.
-    Refused {
-        /// Which item.
-        item: Item,
-        /// Why.
-        reason: RefuseReason,
-    },
-    /// The peer sends nothing more: what was requested and is not here will not come.
-    Bye,
-}
-
-/// What is to be sent next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Transmit {
-    /// These bytes, as they are.
-    Frame(Vec<u8>),
-    /// `len` bytes of an item from `offset` on: to be read by the driver and wrapped by
-    /// [`encode_chunk`](crate::encode_chunk). A driver that cannot read them calls [`Meet::withdraw`] instead.
-    Chunk {
-        /// Which item.
-        item: Item,
-        /// Length of the whole item, as it was offered.
-        total: u64,
-        /// Where the chunk begins.
-        offset: u64,
-        /// How many bytes.
-        len: u64,
-    },
-}
-
-/// Why a meet is over. Except for [`MeetError::Backlog`], the peer broke the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MeetError {
-    /// Bytes that are no frame.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// Something came before the Hello.
-    #[error("the peer spoke before its Hello")]
-    BeforeHello,
-    /// A second Hello.
-    #[error("the peer said Hello twice")]
-    SecondHello,
-    /// Something came after the Bye.
-    #[error("the peer spoke after its Bye")]
-    AfterBye,
-    /// A chunk that does not begin where the one before ended.
-    #[error("a chunk does not continue its item")]
-    Gap,
-    /// Two chunks of one item disagree about its length.
-    #[error("an item changed its length on the way")]
-    TotalChanged,
-    /// Our own fault: bytes are handed in faster than events are polled.
-    #[error("too many events wait to be polled")]
-    Backlog,
 }
 
 /// One conversation with one peer. See the [crate docs](crate) for the loop that drives it.
@@ -119,7 +46,8 @@ pub struct Meet {
     outgoing: Outgoing,
     acks: Queue,
     refusals: BTreeMap<Item, RefuseReason>,
-    events: VecDeque<MeetEvent>,
+    control: Control,
+    events: Events,
     counters: Counters,
 }
 
@@ -147,7 +75,8 @@ impl Meet {
             outgoing: Outgoing::default(),
             acks: Queue::default(),
             refusals: BTreeMap::new(),
-            events: VecDeque::new(),
+            control: Control::default(),
+            events: Events::default(),
             counters: Counters::default(),
         }
     }
@@ -157,15 +86,23 @@ impl Meet {
     /// Items of one topic are announced in the order of these calls. False if the item is too large or
     /// [`MeetLimits::offers_max`] offers are open: offer it again when some have been answered, or at the next meet.
     pub fn offer(&mut self, item: Item, bytes: u64) -> bool {
+        self.offer_ranked(item, bytes, 0, COPIES_DEFAULT)
+    }
+
+    /// The same with a place among the items of its topic, and with the number of copies that are passed on.
+    ///
+    /// The item with the lowest `rank` is announced and sent first; of equal ranks the one that was offered first. The
+    /// first byte of the rank is its class: between two chunks, an item of a lower class overtakes one that is under way.
+    pub fn offer_ranked(&mut self, item: Item, bytes: u64, rank: u64, copies: u8) -> bool {
         if self.mode == Mode::Live && self.incoming.forget(item) {
             // The peer announced it: both have it.
             self.ack(item);
             self.outgoing.remove(item);
-            self.events.push_back(MeetEvent::Acked(item));
+            self.events.push(MeetEvent::Acked(item));
             return true;
         }
         let taken = bytes <= self.limits.item_bytes_max
-            && self.outgoing.offer(self.mode, item, bytes, self.limits.offers_max);
+            && self.outgoing.offer(self.mode, Gift { item, bytes, rank, copies }, self.limits.offers_max);
         if !taken {
             count(&mut self.counters.own_offers_dropped);
         }
@@ -217,6 +154,35 @@ impl Meet {
         }
     }
 
+    /// Sends a message of the reconciliation of a topic; it replaces one that still waits. False if it cannot be
+    /// sent: it is empty, longer than [`RECONCILE_BYTES_MAX`](crate::frame::RECONCILE_BYTES_MAX), or the meet is
+    /// a carried one.
+    pub fn say_reconcile(&mut self, topic: Topic, message: Vec<u8>) -> bool {
+        self.mode == Mode::Live && self.control.say_reconcile(topic, message)
+    }
+
+    /// Says how many more bytes of bundles this node takes from the peer. Not said in a parcel.
+    pub fn say_room(&mut self, bytes: u64) {
+        if self.mode == Mode::Live {
+            self.control.say_room(bytes);
+        }
+    }
+
+    /// Says how soon this node expects to bring bundles to others: the first
+    /// [`ROUTES_MAX`](crate::frame::ROUTES_MAX) of the claims.
+    pub fn say_routes(&mut self, claims: &[RouteClaim]) {
+        self.control.say_routes(claims);
+    }
+
+    /// Says how far this node knows some streams. Not said in a parcel; beyond
+    /// [`MeetLimits::control_bytes_max`] dropped and counted.
+    pub fn say_heights(&mut self, topic: Topic, entries: Vec<(Digest, u64)>) {
+        if self.mode == Mode::Live {
+            let dropped = self.control.say_heights(topic, entries, self.limits.control_bytes_max);
+            self.counters.heights_dropped = self.counters.heights_dropped.saturating_add(dropped);
+        }
+    }
+
     /// Ends the conversation in good order: answers that wait are sent, then Bye; nothing else.
     pub fn leave(&mut self) {
         self.leaving = true;
@@ -240,7 +206,7 @@ impl Meet {
 
     /// The next thing that the node should know.
     pub fn poll_event(&mut self) -> Option<MeetEvent> {
-        let event = self.events.pop_front()?;
+        let event = self.events.pop()?;
         if let MeetEvent::Received { bytes, .. } = &event {
             self.incoming.polled(bytes.len());
         }
@@ -266,19 +232,19 @@ impl Meet {
         if self.peer_left {
             return None;
         }
-        if let Some((topic, run)) = self.incoming.next_wants(&self.limits) {
-            return Some(Transmit::Frame(encode_want(topic, &ids(&run))));
-        }
-        match self.outgoing.poll()? {
-            Next::Have(topic, run) => Some(Transmit::Frame(encode_have(topic, &ids(&run)))),
-            Next::Chunk(chunk) => Some(chunk),
-        }
+        self.next_urgent().or_else(|| {
+            if let Some((topic, run)) = self.incoming.next_wants(&self.limits) {
+                return Some(Transmit::Frame(encode_want(topic, &ids(&run))));
+            }
+            self.outgoing.poll().map(transmit)
+        })
     }
 
     /// Nothing is left to send or to wait for.
     ///
     /// In a live meet that takes an answer to every offer from the peer, and to every event from the node; a
-    /// driver that closes idle links should also run out of patience with a peer that does not answer.
+    /// driver that closes idle links should also run out of patience with a peer that does not answer. Whether a
+    /// reconciliation still waits for a message, only the node knows.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         if self.failed.is_some() || self.bye_sent {
@@ -286,10 +252,10 @@ impl Meet {
         }
         let said = self.hello_sent && self.acks.is_empty() && self.refusals.is_empty() && !self.leaving;
         match self.mode {
-            Mode::Carried => said && self.outgoing.is_drained(),
+            Mode::Carried => said && self.control.is_empty() && self.outgoing.is_drained(),
             Mode::Live if self.peer_left => said && self.incoming.is_settled(),
             Mode::Live => {
-                let met = self.peer_item_bytes_max.is_some();
+                let met = self.peer_item_bytes_max.is_some() && self.control.is_empty();
                 said && met && self.incoming.is_settled() && self.outgoing.is_settled()
             }
         }
@@ -322,7 +288,9 @@ impl Meet {
                     count(&mut self.counters.unknown_topics);
                 }
             }
-            if self.events.len() > self.limits.events_max {
+            if self.events.len() > self.limits.events_max
+                || self.events.control_bytes() > self.limits.control_bytes_max
+            {
                 return Err(MeetError::Backlog);
             }
         }
@@ -335,7 +303,7 @@ impl Meet {
                 return Err(MeetError::SecondHello);
             }
             self.peer_item_bytes_max = Some(hello.item_bytes_max);
-            self.events.push_back(MeetEvent::Peer(hello));
+            self.events.push(MeetEvent::Peer(hello));
             return Ok(());
         }
         self.expect_talk()?;
@@ -355,7 +323,23 @@ impl Meet {
             Frame::Bye => {
                 self.peer_left = true;
                 self.incoming.peer_left();
-                self.events.push_back(MeetEvent::Bye);
+                self.events.push(MeetEvent::Bye);
+            }
+            Frame::Copies { item, copies } => self.incoming.expect_copies(item, copies),
+            Frame::Routes { claims } => {
+                self.events.push(MeetEvent::Routes { claims: claims.iter().collect() });
+            }
+            Frame::Reconcile { .. } | Frame::Room { .. } | Frame::Heights { .. }
+                if self.mode == Mode::Carried =>
+            {
+                count(&mut self.counters.frames_ignored);
+            }
+            Frame::Reconcile { topic, message } => {
+                self.events.push(MeetEvent::Reconcile { topic, message: message.to_vec() });
+            }
+            Frame::Room { bytes } => self.events.push(MeetEvent::Room { bytes }),
+            Frame::Heights { topic, entries } => {
+                self.events.push(MeetEvent::Heights { topic, entries: entries.iter().collect() });
             }
         }
         Ok(())
@@ -381,7 +365,7 @@ impl Meet {
                 self.handle_shared(item);
             } else {
                 match self.incoming.announce(item, &self.limits) {
-                    Ok(true) => self.events.push_back(MeetEvent::Offered { item }),
+                    Ok(true) => self.events.push(MeetEvent::Offered { item }),
                     Ok(false) => {}
                     Err(TableFull) => count(&mut self.counters.offers_dropped),
                 }
@@ -394,7 +378,7 @@ impl Meet {
         if self.outgoing.is_moot(item) {
             self.outgoing.remove(item);
             self.ack(item);
-            self.events.push_back(MeetEvent::Acked(item));
+            self.events.push(MeetEvent::Acked(item));
         }
     }
 
@@ -410,7 +394,7 @@ impl Meet {
                 Wanted::Gone => self.refuse(item, RefuseReason::Gone),
                 Wanted::TooLarge => {
                     self.refuse(item, RefuseReason::TooLarge);
-                    self.events.push_back(MeetEvent::Refused { item, reason: RefuseReason::TooLarge });
+                    self.events.push(MeetEvent::Refused { item, reason: RefuseReason::TooLarge });
                 }
             }
         }
@@ -419,7 +403,9 @@ impl Meet {
     fn handle_chunk(&mut self, item: Item, piece: Piece<'_>) -> Result<(), MeetError> {
         match self.incoming.chunk(self.mode, item, piece, &self.limits)? {
             Taken::More => {}
-            Taken::Complete(bytes) => self.events.push_back(MeetEvent::Received { item, bytes }),
+            Taken::Complete { bytes, copies } => {
+                self.events.push(MeetEvent::Received { item, bytes, copies });
+            }
             Taken::Ignored => count(&mut self.counters.chunks_ignored),
             Taken::Refuse(reason) => {
                 match reason {
@@ -438,7 +424,7 @@ impl Meet {
         let known = self.outgoing.remove(item).is_some();
         // What is acknowledged by a parcel was offered by an earlier meet: only the node knows.
         if known || self.mode == Mode::Carried {
-            self.events.push_back(MeetEvent::Acked(item));
+            self.events.push(MeetEvent::Acked(item));
         } else {
             count(&mut self.counters.ids_ignored);
         }
@@ -448,7 +434,7 @@ impl Meet {
         let offered = self.outgoing.remove(item).is_some();
         let requested = self.incoming.refuse_by_peer(item);
         if offered || requested || self.mode == Mode::Carried {
-            self.events.push_back(MeetEvent::Refused { item, reason });
+            self.events.push(MeetEvent::Refused { item, reason });
         } else {
             count(&mut self.counters.ids_ignored);
         }
@@ -462,12 +448,34 @@ impl Meet {
         }
     }
 
+    /// What goes before other items: room, notices, and what is no item.
+    fn next_urgent(&mut self) -> Option<Transmit> {
+        if let Some(frame) = self.control.poll_room() {
+            return Some(Transmit::Frame(frame));
+        }
+        if let Some(run) = self.incoming.next_wants_of(Topic::Notice, &self.limits) {
+            return Some(Transmit::Frame(encode_want(Topic::Notice, &ids(&run))));
+        }
+        if let Some(next) = self.outgoing.poll_topic(Topic::Notice) {
+            return Some(transmit(next));
+        }
+        self.control.poll().map(Transmit::Frame)
+    }
+
     fn next_answer(&mut self) -> Option<Vec<u8>> {
         if let Some((topic, run)) = self.acks.pop_run(IDS_MAX) {
             return Some(encode_ack(topic, &ids(&run)));
         }
         let (item, reason) = self.refusals.pop_first()?;
         Some(encode_refuse(item, reason))
+    }
+}
+
+fn transmit(next: Next) -> Transmit {
+    match next {
+        Next::Have(topic, run) => Transmit::Frame(encode_have(topic, &ids(&run))),
+        Next::Copies(item, copies) => Transmit::Frame(encode_copies(item, copies)),
+        Next::Chunk(chunk) => chunk,
     }
 }
 

@@ -3,9 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::event::Transmit;
 use crate::frame::{CHUNK_BYTES_MAX, IDS_MAX};
 use crate::item::{Item, Topic};
-use crate::meet::{Mode, Transmit};
+use crate::meet::Mode;
 use crate::queue::Queue;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ enum State {
     Announced,
     /// To be sent.
     Wanted,
-    /// Sent up to this offset.
+    /// Sent up to this offset; how many copies go with it has been said.
     Sending(u64),
     /// Sent as a whole; the answer is missing.
     Sent,
@@ -25,7 +26,27 @@ enum State {
 #[derive(Debug)]
 struct Offer {
     bytes: u64,
+    rank: u64,
+    copies: u8,
     state: State,
+}
+
+/// Copies that go with an item of which nothing is said.
+pub(crate) const COPIES_DEFAULT: u8 = 1;
+/// Most items of a topic that are under way at a time, by overtaking.
+const UNDER_WAY_MAX: usize = 3;
+/// The part of a rank that may overtake an item under way: its first byte.
+const fn class(rank: u64) -> u64 {
+    rank >> 56
+}
+
+/// An item that may be given, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gift {
+    pub(crate) item: Item,
+    pub(crate) bytes: u64,
+    pub(crate) rank: u64,
+    pub(crate) copies: u8,
 }
 
 /// What became of a peer's Want.
@@ -41,13 +62,15 @@ pub(crate) struct Outgoing {
     offers: BTreeMap<Item, Offer>,
     haves: Queue,
     pushes: Queue,
-    /// At most one item of a topic is under way, so that the peer holds few partial ones.
-    sending: BTreeMap<Topic, Item>,
+    /// The items of a topic that are under way, the last one now. Only a more urgent class overtakes, so that the peer
+    /// holds few partial ones.
+    sending: BTreeMap<Topic, Vec<Item>>,
 }
 
 impl Outgoing {
     /// Announces an item, or pushes it in a carried meet. False if there is no room.
-    pub(crate) fn offer(&mut self, mode: Mode, item: Item, bytes: u64, offers_max: usize) -> bool {
+    pub(crate) fn offer(&mut self, mode: Mode, gift: Gift, offers_max: usize) -> bool {
+        let Gift { item, bytes, rank, copies } = gift;
         if self.offers.contains_key(&item) {
             return true;
         }
@@ -56,15 +79,15 @@ impl Outgoing {
         }
         let state = match mode {
             Mode::Live => {
-                self.haves.push(item);
+                self.haves.push_ranked(item, rank);
                 State::Queued
             }
             Mode::Carried => {
-                self.pushes.push(item);
+                self.pushes.push_ranked(item, rank);
                 State::Wanted
             }
         };
-        self.offers.insert(item, Offer { bytes, state });
+        self.offers.insert(item, Offer { bytes, rank, copies, state });
         true
     }
 
@@ -80,7 +103,7 @@ impl Outgoing {
         if matches!(offer.state, State::Queued | State::Announced) {
             offer.state = State::Wanted;
             self.haves.remove(item);
-            self.pushes.push(item);
+            self.pushes.push_ranked(item, offer.rank);
         }
         Wanted::Queued
     }
@@ -92,9 +115,7 @@ impl Outgoing {
         match offer.state {
             State::Queued => self.haves.remove(item),
             State::Wanted => self.pushes.remove(item),
-            State::Sending(_) => {
-                self.sending.remove(&item.topic);
-            }
+            State::Sending(_) => self.end_sending(item),
             State::Announced | State::Sent => {}
         }
         Some(matches!(offer.state, State::Wanted | State::Sending(_) | State::Sent))
@@ -110,41 +131,71 @@ impl Outgoing {
         self.offers.contains_key(&item)
     }
 
-    /// Ids to announce or a chunk to send, the most urgent topic first.
+    /// Ids to announce, or what is to be sent of an item, the most urgent topic first.
     pub(crate) fn poll(&mut self) -> Option<Next> {
-        Topic::ALL.into_iter().find_map(|topic| {
-            if self.haves.first_topic() == Some(topic)
-                && let Some((topic, run)) = self.haves.pop_run(IDS_MAX)
-            {
-                for item in &run {
-                    if let Some(offer) = self.offers.get_mut(item) {
-                        offer.state = State::Announced;
-                    }
-                }
-                return Some(Next::Have(topic, run));
-            }
-            self.next_chunk(topic).map(Next::Chunk)
-        })
+        Topic::ALL.into_iter().find_map(|topic| self.poll_topic(topic))
     }
 
-    fn next_chunk(&mut self, topic: Topic) -> Option<Transmit> {
-        let item = match self.sending.get(&topic) {
-            Some(item) => *item,
-            None => self.pushes.pop(topic)?,
-        };
+    /// The same for one topic.
+    pub(crate) fn poll_topic(&mut self, topic: Topic) -> Option<Next> {
+        let run = self.haves.pop_run_of(topic, IDS_MAX);
+        if run.is_empty() {
+            return self.next_piece(topic);
+        }
+        for item in &run {
+            if let Some(offer) = self.offers.get_mut(item) {
+                offer.state = State::Announced;
+            }
+        }
+        Some(Next::Have(topic, run))
+    }
+
+    fn next_piece(&mut self, topic: Topic) -> Option<Next> {
+        let item = self.next_item(topic)?;
         let offer = self.offers.get_mut(&item)?;
-        let offset = if let State::Sending(offset) = offer.state { offset } else { 0 };
+        let offset = match offer.state {
+            State::Sending(offset) => offset,
+            State::Queued | State::Announced | State::Wanted | State::Sent => {
+                self.sending.entry(topic).or_default().push(item);
+                offer.state = State::Sending(0);
+                if offer.copies != COPIES_DEFAULT {
+                    return Some(Next::Copies(item, offer.copies));
+                }
+                0
+            }
+        };
+        let total = offer.bytes;
         let chunk = u64::try_from(CHUNK_BYTES_MAX).unwrap_or(u64::MAX);
-        let len = offer.bytes.saturating_sub(offset).min(chunk);
+        let len = total.saturating_sub(offset).min(chunk);
         let end = offset.saturating_add(len);
-        if end >= offer.bytes {
+        if end >= total {
             offer.state = State::Sent;
-            self.sending.remove(&topic);
+            self.end_sending(item);
         } else {
             offer.state = State::Sending(end);
-            self.sending.insert(topic, item);
         }
-        Some(Transmit::Chunk { item, total: offer.bytes, offset, len })
+        Some(Next::Chunk(Transmit::Chunk { item, total, offset, len }))
+    }
+
+    /// The item to go on with: the one under way, unless one of a more urgent class waits.
+    fn next_item(&mut self, topic: Topic) -> Option<Item> {
+        let Some(under_way) = self.sending.get(&topic) else { return self.pushes.pop(topic) };
+        let current = *under_way.last()?;
+        let offer = self.offers.get(&current)?;
+        // Not before its first chunk, which comes right after the number of its copies.
+        let may_wait = under_way.len() < UNDER_WAY_MAX && offer.state != State::Sending(0);
+        let overtaken =
+            may_wait && self.pushes.first_rank(topic).is_some_and(|rank| class(rank) < class(offer.rank));
+        if overtaken { self.pushes.pop(topic) } else { Some(current) }
+    }
+
+    fn end_sending(&mut self, item: Item) {
+        if let Some(under_way) = self.sending.get_mut(&item.topic) {
+            under_way.retain(|other| *other != item);
+            if under_way.is_empty() {
+                self.sending.remove(&item.topic);
+            }
+        }
     }
 
     /// Nothing is left to announce or to push.
@@ -162,5 +213,6 @@ impl Outgoing {
 #[derive(Debug)]
 pub(crate) enum Next {
     Have(Topic, Vec<Item>),
+    Copies(Item, u8),
     Chunk(Transmit),
 }

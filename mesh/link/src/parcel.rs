@@ -11,13 +11,14 @@ use alloc::vec::Vec;
 
 use cairn_bundle::Digest;
 
+use crate::event::{MeetError, MeetEvent, Transmit};
 use crate::frame::{
     CHUNK_BYTES_MAX, Decoded, Frame, FrameError, PREFIX_BYTES, decode, encode_chunk, encode_hello,
 };
 use crate::framer::body_len;
 use crate::hello::{BOARDS_MAX, CARD_BYTES_MAX, Hello};
 use crate::item::Item;
-use crate::meet::{Meet, MeetError, MeetEvent, Transmit};
+use crate::meet::Meet;
 
 /// First bytes of every parcel.
 pub const TAG: &[u8; 12] = b"CAIRN-MEET-1";
@@ -60,24 +61,33 @@ pub struct ParcelWriter {
     hello: Vec<u8>,
     bytes_max: usize,
     parcel: Vec<u8>,
+    /// A Copies frame that waits for the item it is about.
+    copies: Vec<u8>,
 }
 
 impl ParcelWriter {
     /// Begins each parcel with this Hello, and closes it before it exceeds `bytes_max`.
     #[must_use]
     pub fn new(hello: &Hello, bytes_max: usize) -> Self {
-        Self { hello: encode_hello(hello), bytes_max, parcel: Vec::new() }
+        Self { hello: encode_hello(hello), bytes_max, parcel: Vec::new(), copies: Vec::new() }
     }
 
     /// Adds frames that must stay together: all chunks of one item, or one frame of any other type. Hands out the
-    /// parcel before, if they do not fit into it any more.
+    /// parcel before, if they do not fit into it any more. A Copies frame waits for what comes next, since an
+    /// item and the number of its copies must not be parted; an item that is left out leaves it without effect.
     pub fn push(&mut self, frames: &[u8]) -> Option<Vec<u8>> {
-        let full =
-            if self.parcel.len().saturating_add(frames.len()) > self.bytes_max { self.close() } else { None };
+        if is_copies(frames) {
+            self.copies = frames.to_vec();
+            return None;
+        }
+        let copies = core::mem::take(&mut self.copies);
+        let more = copies.len().saturating_add(frames.len());
+        let full = if self.parcel.len().saturating_add(more) > self.bytes_max { self.close() } else { None };
         if self.parcel.is_empty() {
             self.parcel.extend_from_slice(TAG);
             self.parcel.extend_from_slice(&self.hello);
         }
+        self.parcel.extend_from_slice(&copies);
         self.parcel.extend_from_slice(frames);
         full
     }
@@ -92,6 +102,14 @@ impl ParcelWriter {
         let parcel = core::mem::take(&mut self.parcel);
         (!parcel.is_empty()).then_some(parcel)
     }
+}
+
+fn is_copies(frames: &[u8]) -> bool {
+    let first = frames.split_first_chunk::<PREFIX_BYTES>().and_then(|(prefix, rest)| {
+        let body = rest.get(..body_len(*prefix).ok()?)?;
+        decode(body).ok()
+    });
+    matches!(first, Some(Decoded::Frame(Frame::Copies { .. })))
 }
 
 /// Longest parcel that a node with this item limit has to take. A longer file need not be read.

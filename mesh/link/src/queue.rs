@@ -1,4 +1,4 @@
-//! A queue of items: by topic first, then in the order in which they were queued; each item once.
+//! A queue of items: by topic first, then by rank, then in the order in which they were queued; each item once.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -7,19 +7,38 @@ use crate::item::{Item, Topic};
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    order: BTreeMap<(Topic, u64), Item>,
-    places: BTreeMap<Item, u64>,
+    order: BTreeMap<(Topic, Place), Item>,
+    places: BTreeMap<Item, Place>,
     next: u64,
 }
 
+/// Where an item stands among those of its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    rank: u64,
+    turn: u64,
+}
+
+impl Place {
+    const FIRST: Self = Self { rank: 0, turn: 0 };
+    const LAST: Self = Self { rank: u64::MAX, turn: u64::MAX };
+}
+
 impl Queue {
-    /// Queues an item; one that waits already keeps its place.
+    /// Queues an item behind all others of its topic.
     pub(crate) fn push(&mut self, item: Item) {
+        self.push_ranked(item, 0);
+    }
+
+    /// Queues an item behind those of its topic and rank, before those of greater rank. One that waits already
+    /// keeps its place.
+    pub(crate) fn push_ranked(&mut self, item: Item, rank: u64) {
         if self.places.contains_key(&item) {
             return;
         }
-        self.order.insert((item.topic, self.next), item);
-        self.places.insert(item, self.next);
+        let place = Place { rank, turn: self.next };
+        self.order.insert((item.topic, place), item);
+        self.places.insert(item, place);
         self.next = self.next.wrapping_add(1);
     }
 
@@ -30,20 +49,32 @@ impl Queue {
     }
 
     pub(crate) fn pop(&mut self, topic: Topic) -> Option<Item> {
-        let item = *self.order.range((topic, 0)..=(topic, u64::MAX)).next()?.1;
+        let item = *self.order.range((topic, Place::FIRST)..=(topic, Place::LAST)).next()?.1;
         self.remove(item);
         Some(item)
+    }
+
+    /// The rank of what would come next of a topic.
+    pub(crate) fn first_rank(&self, topic: Topic) -> Option<u64> {
+        let ((_, place), _) = self.order.range((topic, Place::FIRST)..=(topic, Place::LAST)).next()?;
+        Some(place.rank)
     }
 
     /// Up to `max` items, all of one topic: the most urgent that waits.
     pub(crate) fn pop_run(&mut self, max: usize) -> Option<(Topic, Vec<Item>)> {
         let topic = self.first_topic()?;
+        let run = self.pop_run_of(topic, max);
+        (!run.is_empty()).then_some((topic, run))
+    }
+
+    /// Up to `max` items of this topic.
+    pub(crate) fn pop_run_of(&mut self, topic: Topic, max: usize) -> Vec<Item> {
         let mut run = Vec::new();
         while run.len() < max {
             let Some(item) = self.pop(topic) else { break };
             run.push(item);
         }
-        (!run.is_empty()).then_some((topic, run))
+        run
     }
 
     pub(crate) fn first_topic(&self) -> Option<Topic> {
@@ -73,6 +104,21 @@ mod tests {
     use super::*;
     use alloc::vec;
     use cairn_bundle::Digest;
+
+    #[test]
+    fn within_a_topic_a_lower_rank_goes_first_and_equal_ranks_keep_their_order() {
+        let item = |n| Item::new(Topic::Bundle, Digest([n; 32]));
+        let mut queue = Queue::default();
+        for (n, rank) in [(9, 7), (1, u64::MAX), (8, 7), (3, 0), (7, 7)] {
+            queue.push_ranked(item(n), rank);
+        }
+        queue.push_ranked(item(1), 0);
+        assert_eq!(queue.first_rank(Topic::Bundle), Some(0));
+        assert_eq!(queue.pop(Topic::Bundle), Some(item(3)));
+        assert_eq!(queue.first_rank(Topic::Bundle), Some(7));
+        assert_eq!(queue.first_rank(Topic::Blob), None);
+        assert_eq!(queue.pop_run(9), Some((Topic::Bundle, vec![item(9), item(8), item(7), item(1)])));
+    }
 
     #[test]
     fn the_urgent_topic_goes_first_and_within_it_the_one_that_came_first() {

@@ -2,9 +2,10 @@
 
 mod common;
 
+use cairn_bundle::Digest;
 use cairn_link::frame::encode_hello;
-use cairn_link::{Meet, MeetLimits, Mode};
-use common::{Dice, Node, hello, stone};
+use cairn_link::{Meet, MeetLimits, Mode, RouteClaim, Topic};
+use common::{Dice, Node, hello, item, stone};
 use proptest::prelude::*;
 
 fn limits() -> MeetLimits {
@@ -14,6 +15,7 @@ fn limits() -> MeetLimits {
         inflight_items_max: 8,
         partial_bytes_max: 3_000,
         refusals_max: 30,
+        control_bytes_max: 20_000,
         events_max: 2_000,
     }
 }
@@ -50,7 +52,7 @@ fn endure(mode: Mode, stream: &[u8], dice: &mut Dice) {
         while meet.poll_transmit().is_some() {
             sent += 1;
         }
-        // Hello, refusals, and an acknowledgement, a Want and a Have for each topic and item at most.
+        // Hello, refusals, and an acknowledgement, a Want, a Have and a chunk for each item at most.
         assert!(sent <= 1 + 30 + 4 * 50, "{sent} frames at once");
     }
     assert!(over.is_none() || meet.is_idle());
@@ -61,6 +63,12 @@ fn honest(mode: Mode) -> Vec<u8> {
     let mut peer = Node::new(2, (3..12).map(|n| stone(n, 30)));
     let mut other = Node::new(1, (0..5).map(|n| stone(n, 30)));
     let (mut at_peer, mut at_other) = (peer.meet(mode), other.meet(mode));
+    at_peer.offer_ranked(item(Topic::Bundle, 99), 0, 1 << 60, 3);
+    peer.disk.insert(item(Topic::Bundle, 99), Vec::new());
+    at_peer.say_room(1_000_000);
+    at_peer.say_routes(&[RouteClaim { node: [7; 16], delay_s: 60 }]);
+    at_peer.say_reconcile(Topic::Bundle, vec![5; 90]);
+    at_peer.say_heights(Topic::Board, vec![(Digest::of(b"a"), 1), (Digest::of(b"b"), 2)]);
     let mut stream = Vec::new();
     for _ in 0..40 {
         while let Some(frame) = peer.transmit(&mut at_peer) {

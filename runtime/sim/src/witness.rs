@@ -45,7 +45,8 @@ impl Witness {
 const fn table_of(topic: Topic) -> Table {
     match topic {
         Topic::Ledger => Table::Ledger,
-        Topic::Bundle => Table::Seen,
+        // A notice is refused, so none is looked up.
+        Topic::Bundle | Topic::Notice => Table::Seen,
         Topic::Board => Table::Changes,
         Topic::Blob => Table::Blobs,
     }

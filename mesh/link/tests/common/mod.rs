@@ -25,11 +25,12 @@ pub fn item(topic: Topic, n: u32) -> Item {
 
 /// The topics in turn.
 pub fn topic(n: u32) -> Topic {
-    match n % 4 {
+    match n % 5 {
         0 => Topic::Ledger,
         1 => Topic::Bundle,
         2 => Topic::Board,
-        _ => Topic::Blob,
+        3 => Topic::Blob,
+        _ => Topic::Notice,
     }
 }
 
@@ -109,7 +110,7 @@ impl Node {
                 return Some(Answer::Accepted(item));
             }
             MeetEvent::Offered { item } => return Some(Answer::Request(item)),
-            MeetEvent::Received { item, bytes } => {
+            MeetEvent::Received { item, bytes, .. } => {
                 self.received.push(item);
                 self.disk.insert(item, bytes);
                 return Some(Answer::Accepted(item));
@@ -117,7 +118,12 @@ impl Node {
             MeetEvent::Acked(item) => {
                 self.acked.insert(item);
             }
-            MeetEvent::Refused { .. } | MeetEvent::Bye => {}
+            MeetEvent::Refused { .. }
+            | MeetEvent::Bye
+            | MeetEvent::Reconcile { .. }
+            | MeetEvent::Room { .. }
+            | MeetEvent::Routes { .. }
+            | MeetEvent::Heights { .. } => {}
         }
         None
     }

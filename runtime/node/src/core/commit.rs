@@ -239,7 +239,8 @@ pub(crate) fn parse_peer_item_key(key: &[u8]) -> Option<(NodeId, Item)> {
 pub(crate) const fn table_of(topic: Topic) -> Table {
     match topic {
         Topic::Ledger => Table::Ledger,
-        Topic::Bundle => Table::Bundles,
+        // A notice is refused, so none is looked up.
+        Topic::Bundle | Topic::Notice => Table::Bundles,
         Topic::Board => Table::Changes,
         Topic::Blob => Table::Blobs,
     }

@@ -37,7 +37,7 @@ impl Core {
             Topic::Ledger => self.take_entry(ticket, peer, item, &bytes),
             Topic::Board => self.take_change(ticket, item, bytes),
             Topic::Blob => self.take_blob(ticket, item, bytes, true),
-            Topic::Bundle => Err(RefuseReason::Invalid),
+            Topic::Bundle | Topic::Notice => Err(RefuseReason::Invalid),
         };
         if let Err(reason) = result {
             self.refuse(ticket, reason);
