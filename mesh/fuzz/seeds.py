@@ -41,9 +41,12 @@ reports = {
 # Fragments of one whole of 48 bytes, in order and out of order.
 steps = {"order": bytes([0, 0, 24, 0, 0, 24, 24, 0]), "reverse": bytes([0, 24, 24, 0, 0, 0, 40, 1])}
 
+notices = {"two": bytes.fromhex("".join((tests / "vectors" / "notice.hex").read_text().split()))}
+
 # The streaming target takes its cuts from the last four bytes.
 streams = {name: data + bytes([13, 40, 255, 2]) for name, data in bundles.items()}
-for name, files in (("bundles", bundles), ("streams", streams), ("reports", reports), ("fragments", steps)):
+folders = {"bundles": bundles, "streams": streams, "reports": reports, "fragments": steps, "notices": notices}
+for name, files in folders.items():
     folder = here / "seeds" / name
     folder.mkdir(parents=True, exist_ok=True)
     for file, data in files.items():

@@ -152,6 +152,23 @@ pub struct HopLimitExceeded {
     pub limit: u8,
 }
 
+impl BundleId {
+    /// The bundle's name (RFC 9171 section 4.2.7) in 32 bytes: BLAKE3 of what tells it from all others, the same
+    /// for each of its fragments.
+    ///
+    /// A carrier can make a second [content id](Bundle::content_id) by adding a block; the name is signed, so
+    /// this is what a node remembers of what it delivered.
+    #[must_use]
+    pub fn name(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("cairn 2026-11 delivered bundle");
+        hasher
+            .update(&self.source.encode())
+            .update(&self.time_ms.to_be_bytes())
+            .update(&self.seq.to_be_bytes());
+        *hasher.finalize().as_bytes()
+    }
+}
+
 impl Bundle {
     /// Puts a bundle together; `blocks` ends with the payload.
     ///

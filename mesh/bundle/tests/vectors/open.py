@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opens sealed.hex and checks signed.hex and alert.hex by RFC 9171, 9052, 9053, draft-ietf-dtn-bpsec-cose
+"""Opens sealed.hex and checks signed.hex, alert.hex and notice.hex by RFC 9171, 9052, 9053, draft-ietf-dtn-bpsec-cose
 and the BLAKE3 paper alone.
 
 Written from the specifications and without this crate, to check that the profile in
@@ -150,9 +150,13 @@ def external_aad(source, scope, blocks, primary, target, security, extra):
     return out + write(extra)
 
 
-def load(name):
+def vector(name):
     text = pathlib.Path(__file__).with_name(name).read_text()
-    primary, *rest = read(bytes.fromhex("".join(text.split())))[0]
+    return bytes.fromhex("".join(text.split()))
+
+
+def load(name):
+    primary, *rest = read(vector(name))[0]
     return primary, {block[1]: block for block in rest}
 
 
@@ -177,6 +181,14 @@ def main():
     primary, blocks = load("signed.hex")
     assert verify(primary, blocks) == {1: 1, -2: 1} and blocks[1][4] == b"stones"
     print("signed:", blocks[1][4].decode())
+
+    [body, signature], end = read(vector("notice.hex"))
+    [version, destination, name, ids], body_end = read(body)
+    assert (end, body_end, version, name) == (len(vector("notice.hex")), len(body), 1, b"\7" * 32)
+    Ed25519PublicKey.from_public_bytes(destination).verify(signature, b"cairn 2026-11 delivery notice" + body)
+    expected = sorted(blake3(number.to_bytes(8, "big")) for number in range(2))
+    assert ids == b"".join(expected) and body == write([version, destination, name, ids])
+    print("notice: name", name[:4].hex())
 
     primary, blocks = load("alert.hex")
     assert verify(primary, blocks) == {1: 1, 6: 3, -2: 1}

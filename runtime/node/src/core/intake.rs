@@ -24,13 +24,6 @@ pub(crate) struct EarlyBlob {
 /// First byte of the keys of delivered bundles' names; content ids have no prefix.
 pub(super) const DELIVERED: &[u8] = b"d";
 
-/// The signed name of a bundle (RFC 9171 section 4.2.7) in 32 bytes.
-fn bundle_name(id: &cairn_bundle::BundleId) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("cairn 2026-11 delivered bundle");
-    hasher.update(&id.source.encode()).update(&id.time_ms.to_be_bytes()).update(&id.seq.to_be_bytes());
-    *hasher.finalize().as_bytes()
-}
-
 impl Core {
     pub(super) fn take(&mut self, ticket: Ticket, peer: NodeId, item: Item, bytes: Vec<u8>) {
         let result = match item.topic {
@@ -177,7 +170,7 @@ impl Core {
         let mut tx = Tx::default();
         tx.put(Table::Seen, *id.as_bytes(), []);
         // A carrier can make a second content id by adding a block: what counts is the signed name.
-        let name = bundle_name(&opened.id);
+        let name = opened.id.name();
         if self.delivered.contains(&name) {
             self.count("second copies of delivered bundles");
             tx.then(After::Taken { ticket });
