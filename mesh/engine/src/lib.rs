@@ -32,6 +32,7 @@ mod bundles;
 mod engine;
 mod event;
 mod holdings;
+pub mod record;
 mod seen;
 mod session;
 mod time;
