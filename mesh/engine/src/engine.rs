@@ -117,7 +117,9 @@ impl Engine {
                 }
             }
             Event::Carry { id, record } => self.carry(id, record),
-            Event::Seen { id } => self.seen.insert(id),
+            Event::Seen { id } => {
+                self.seen.insert(&id);
+            }
             Event::PeerHas { peer, item } => {
                 self.remember_peer_item(peer, item);
             }
@@ -273,7 +275,7 @@ impl Engine {
         for session in self.sessions.values_mut().filter(|session| offered_to(&record, &session.peer)) {
             session.meet.offer(item, record.bytes_at(session.since));
         }
-        self.seen.insert(id);
+        self.seen.insert(&id);
         self.bundles.insert(id, record);
     }
 
@@ -456,7 +458,9 @@ impl Engine {
         if outcome.is_ok() && item.topic == Topic::Bundle {
             match record {
                 Some(record) => self.carry(item.id, record),
-                None => self.seen.insert(item.id),
+                None => {
+                    self.seen.insert(&item.id);
+                }
             }
         }
         for link in links {

@@ -32,8 +32,9 @@ mod bundles;
 mod engine;
 mod event;
 mod holdings;
+pub mod quota;
 pub mod record;
-mod seen;
+pub mod seen;
 mod session;
 mod time;
 
