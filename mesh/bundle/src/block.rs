@@ -191,10 +191,6 @@ impl Block {
         2 + numbers + head_len(len64(self.data.len())) + self.data.len() + self.crc.encoded_len()
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        BlockView::read(reader, true).map(|view| view.to_block())
-    }
-
     /// The block as the rules look at it; it lies in no input, so its places are empty.
     pub(crate) fn view(&self) -> BlockView<'_> {
         let Self { kind, number, flags, crc, ref data } = *self;

@@ -16,12 +16,14 @@ use crate::view::BundleView;
 pub struct Limits {
     /// Most bytes of an encoded bundle.
     pub bundle_bytes_max: usize,
-    /// Most blocks after the primary block; [`BLOCKS_MAX`] at most.
+    /// Most blocks after the primary block; [`BLOCKS_MAX`] at most. One previous node, one age and one hop count
+    /// block are not counted: carriers add such blocks, and what one node takes the next one has to take as well.
     pub blocks_max: usize,
 }
 
-/// Most blocks after the primary block that any limit allows, and that a bundle can be made of.
-pub const BLOCKS_MAX: usize = 64;
+/// Most blocks after the primary block that any limit allows, and that a bundle can be made of, counted as in
+/// [`Limits::blocks_max`]. With those that are not counted there are 64.
+pub const BLOCKS_MAX: usize = 61;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -175,7 +177,7 @@ impl Bundle {
     /// # Errors
     /// The same that [`Bundle::decode`] would give for the encoded form, limits apart.
     pub fn new(primary: Primary, blocks: Vec<Block>) -> Result<Self, DecodeError> {
-        let mut rules = Rules::new();
+        let mut rules = Rules::new(BLOCKS_MAX);
         blocks.iter().try_for_each(|block| rules.add(&block.view()))?;
         let facts = rules.finish(&primary.view(), &blocks.iter().map(Block::view))?;
         let previous_node = facts.previous_node.map(|node| node.to_eid());

@@ -16,9 +16,10 @@ use alloc::vec::Vec;
 use core::iter::once;
 
 use crate::block::{Block, BlockFlags, BlockKind, PAYLOAD_NUMBER};
-use crate::bundle::{BLOCKS_MAX, Bundle, DecodeError};
+use crate::bundle::{Bundle, DecodeError};
 use crate::crc::CrcType;
 use crate::primary::{BundleFlags, Fragment, Primary};
+use crate::rules::PLACES;
 use crate::security::each_target;
 
 /// Most pieces that one call makes.
@@ -234,7 +235,7 @@ fn targets(block: &Block) -> Vec<u64> {
     let mut found = Vec::new();
     // An encrypted block can look like a list of anything; no list is longer than there are blocks.
     let listed = each_target(&block.view(), |number| {
-        if found.len() > BLOCKS_MAX {
+        if found.len() > PLACES {
             return Err(DecodeError::SecurityTargets(block.number));
         }
         found.push(number);

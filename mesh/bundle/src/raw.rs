@@ -6,6 +6,8 @@ use crate::block::{Block, BlockKind};
 use crate::bundle::{Bundle, DecodeError, Limits};
 use crate::cbor::{Reader, Write};
 use crate::primary::Primary;
+use crate::rules::BlockCount;
+use crate::view::BlockView;
 
 /// A bundle whose bytes are well-formed and whose checksums hold, and nothing more.
 ///
@@ -34,11 +36,11 @@ impl RawBundle {
         elements.next(&mut reader)?;
         let primary = Primary::read(&mut reader)?;
         let mut blocks = Vec::new();
+        let mut count = BlockCount::new(limits.blocks_max);
         while elements.more(&mut reader) {
-            if blocks.len() == limits.blocks_max {
-                return Err(DecodeError::TooManyBlocks { blocks_max: limits.blocks_max });
-            }
-            blocks.push(Block::read(&mut reader)?);
+            let block = BlockView::read(&mut reader, true)?;
+            count.add(block.kind)?;
+            blocks.push(block.to_block());
         }
         reader.end()?;
         Ok(Self { primary, blocks })
@@ -149,10 +151,15 @@ mod tests {
     #[test]
     fn limits_hold_for_raw_bundles() {
         let bytes = raw().encode();
-        let tight = Limits { blocks_max: 2, bundle_bytes_max: bytes.len() };
+        // The age does not count.
+        let tight = Limits { blocks_max: 1, bundle_bytes_max: bytes.len() };
         assert!(RawBundle::decode(&bytes, &tight).is_ok());
-        let blocks = Limits { blocks_max: 1, ..tight };
-        assert_eq!(RawBundle::decode(&bytes, &blocks), Err(DecodeError::TooManyBlocks { blocks_max: 1 }));
+        let blocks = Limits { blocks_max: 0, ..tight };
+        assert_eq!(RawBundle::decode(&bytes, &blocks), Err(DecodeError::TooManyBlocks { blocks_max: 0 }));
+        let twice = RawBundle { blocks: [raw().blocks, vec![Block::age(3, 5)]].concat(), ..raw() }.encode();
+        let roomy = Limits { bundle_bytes_max: twice.len(), ..tight };
+        assert_eq!(RawBundle::decode(&twice, &roomy), Err(DecodeError::TooManyBlocks { blocks_max: 1 }));
+        assert!(RawBundle::decode(&twice, &Limits { blocks_max: 2, ..roomy }).is_ok());
         let short = Limits { bundle_bytes_max: bytes.len() - 1, ..tight };
         assert!(matches!(RawBundle::decode(&bytes, &short), Err(DecodeError::TooLarge { .. })));
     }

@@ -1,7 +1,7 @@
 //! The rules that tie the blocks of a bundle together, checked while the blocks go by.
 //!
-//! Sets of blocks are bits by their place in the bundle, which is why [`BLOCKS_MAX`] is 64: nothing
-//! is allocated, and what a hostile bundle can make us do is bounded by the square of that.
+//! Sets of blocks are bits by their place in the bundle, which is why no bundle has more than 64 blocks
+//! ([`BLOCKS_MAX`]): nothing is allocated, and what a hostile bundle can make us do is bounded by the square of that.
 
 use crate::block::{BlockFlags, BlockKind, HopCount, PAYLOAD_NUMBER, read_age, read_hop_count};
 use crate::bundle::{BLOCKS_MAX, DecodeError};
@@ -13,9 +13,52 @@ use crate::primary::BundleFlags;
 use crate::security::check_targets;
 use crate::view::{BlockView, PrimaryView};
 
+/// Most blocks that a bundle has altogether: those that count, and one of each kind that does not.
+pub(crate) const PLACES: usize = BLOCKS_MAX + 3;
+
+/// Counts blocks against [`Limits::blocks_max`](crate::Limits::blocks_max).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockCount {
+    blocks_max: usize,
+    counted: usize,
+    /// Bits of the kinds of which there was a block that does not count.
+    free: u8,
+}
+
+impl BlockCount {
+    pub(crate) fn new(blocks_max: usize) -> Self {
+        Self { blocks_max: blocks_max.min(BLOCKS_MAX), counted: 0, free: 0 }
+    }
+
+    /// Takes note of a block. A second one of a kind that occurs once counts like any other.
+    pub(crate) const fn add(&mut self, kind: BlockKind) -> Result<(), DecodeError> {
+        let bit = match kind {
+            BlockKind::PreviousNode => 1,
+            BlockKind::Age => 2,
+            BlockKind::HopCount => 4,
+            BlockKind::Payload
+            | BlockKind::Integrity
+            | BlockKind::Confidentiality
+            | BlockKind::Class
+            | BlockKind::Unknown(_) => 0,
+        };
+        if bit & !self.free != 0 {
+            self.free |= bit;
+            return Ok(());
+        }
+        if self.counted == self.blocks_max {
+            return Err(DecodeError::TooManyBlocks { blocks_max: self.blocks_max });
+        }
+        self.counted += 1;
+        Ok(())
+    }
+}
+
 /// What is known about the blocks that went by.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rules<'a> {
+    count: BlockCount,
+    /// How many there were; fewer than [`PLACES`] while another one is taken.
     blocks: usize,
     payload: Option<&'a [u8]>,
     previous_node: Once<'a>,
@@ -54,21 +97,30 @@ pub(crate) struct Facts<'a> {
 }
 
 impl<'a> Rules<'a> {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many blocks were added.
-    pub(crate) const fn blocks(&self) -> usize {
-        self.blocks
+    pub(crate) fn new(blocks_max: usize) -> Self {
+        Self {
+            count: BlockCount::new(blocks_max),
+            blocks: 0,
+            payload: None,
+            previous_node: None,
+            age: None,
+            hops: None,
+            class: None,
+            classes: false,
+            small_numbers: 0,
+            large_numbers: 0,
+            integrity: 0,
+            confidentiality: 0,
+            must_understand: 0,
+            discardable: 0,
+            asks_for_report: false,
+        }
     }
 
     /// Adds the next block in the order of the bundle.
     pub(crate) fn add(&mut self, block: &BlockView<'a>) -> Result<(), DecodeError> {
+        self.count.add(block.kind)?;
         let index = self.blocks;
-        if index >= BLOCKS_MAX {
-            return Err(DecodeError::TooManyBlocks { blocks_max: BLOCKS_MAX });
-        }
         self.blocks += 1;
         if self.payload.is_some() {
             return Err(DecodeError::PayloadPlace);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::block::{Block, BlockFlags, BlockKind, HopCount};
-use crate::bundle::{BLOCKS_MAX, Bundle, BundleId, DecodeError, Limits};
+use crate::bundle::{Bundle, BundleId, DecodeError, Limits};
 use crate::cbor::{Elements, Reader};
 use crate::class::Class;
 use crate::crc::CrcType;
@@ -98,7 +98,7 @@ pub struct BlockView<'a> {
 impl<'a> BundleView<'a> {
     /// Reads a bundle that fills the bytes and checks all that can be checked without keys.
     ///
-    /// One pass over the bytes, and then work that is bounded by [`BLOCKS_MAX`].
+    /// One pass over the bytes, and then work that is bounded by [`BLOCKS_MAX`](crate::BLOCKS_MAX).
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -107,17 +107,13 @@ impl<'a> BundleView<'a> {
             let (bytes, bytes_max) = (bytes.len(), limits.bundle_bytes_max);
             return Err(DecodeError::TooLarge { bytes, bytes_max });
         }
-        let blocks_max = limits.blocks_max.min(BLOCKS_MAX);
         let mut reader = Reader::new(bytes);
         let mut elements = reader.array_indefinite()?;
         elements.next(&mut reader)?;
         let primary = PrimaryView::read(&mut reader)?;
         let blocks = Blocks { reader: reader.clone() };
-        let mut rules = Rules::new();
+        let mut rules = Rules::new(limits.blocks_max);
         while elements.more(&mut reader) {
-            if rules.blocks() == blocks_max {
-                return Err(DecodeError::TooManyBlocks { blocks_max });
-            }
             rules.add(&BlockView::read(&mut reader, true)?)?;
         }
         reader.end()?;

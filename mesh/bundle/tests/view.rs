@@ -5,8 +5,8 @@
 mod common;
 
 use cairn_bundle::{
-    BLOCKS_MAX, Block, BlockFlags, BlockKind, Bundle, BundleFlags, BundleView, CrcType, DecodeError, Eid,
-    Fragment, Limits, Primary, RawBundle, seal,
+    BLOCKS_MAX, Block, BlockFlags, BlockKind, Bundle, BundleFlags, BundleReader, BundleView, CrcType,
+    DecodeError, Eid, Fragment, Limits, Primary, RawBundle, StreamError, StreamLimits, seal,
 };
 use common::{Seeded, block, draft, primary, recipient, sender};
 use proptest::prelude::*;
@@ -196,29 +196,100 @@ fn no_limit_allows_more_blocks_than_a_bundle_can_have() {
     let blocks = |count: u64| (2..count + 1).map(unknown).chain([payload(b"")]).collect::<Vec<_>>();
     let limits = Limits { blocks_max: usize::MAX, ..Limits::default() };
     let error = DecodeError::TooManyBlocks { blocks_max: BLOCKS_MAX };
-    let most = RawBundle { primary: simple(), blocks: blocks(64) };
+    let most = RawBundle { primary: simple(), blocks: blocks(61) };
     let bytes = most.encode();
     let view = BundleView::parse(&bytes, &limits).unwrap();
-    assert_eq!((view.blocks().count(), view.to_bundle().encode()), (64, bytes.clone()));
+    assert_eq!((view.blocks().count(), view.to_bundle().encode()), (61, bytes.clone()));
     assert!(Bundle::try_from(most).is_ok());
-    let more = RawBundle { primary: simple(), blocks: blocks(65) };
+    let more = RawBundle { primary: simple(), blocks: blocks(62) };
     assert_eq!(BundleView::parse(&more.encode(), &limits).map(|_| ()), Err(error));
+    assert_eq!(RawBundle::decode(&more.encode(), &limits), Err(error));
     assert_eq!(Bundle::new(simple(), more.blocks), Err(error));
+}
+
+/// One of each kind that carriers change, and then others up to a number of those that count.
+fn crowd(counted: u64) -> Vec<Block> {
+    let mut blocks = vec![
+        block(BlockKind::PreviousNode, 1000, &[0x82, 1, 0x64, 0x2f, 0x2f, 0x61, 0x2f]),
+        block(BlockKind::Age, 1001, &[5]),
+        block(BlockKind::HopCount, 1002, &[0x82, 16, 0]),
+    ];
+    blocks.extend((2..=counted).map(|number| block(BlockKind::Unknown(200), number * 1003, b"")));
+    blocks.push(payload(b"x"));
+    blocks
 }
 
 #[test]
 fn security_blocks_reach_the_last_of_64_blocks() {
-    let mut blocks: Vec<Block> =
-        (2..64).map(|number| block(BlockKind::Unknown(200), number * 1000, b"")).collect();
-    let bib = [0x82, 0x19, 0xf6, 0x18, 0, 3, 0, 0x82, 2, 0x82, 2, 1, 0x80];
-    blocks.push(Block { flags: BlockFlags::REPLICATE, ..block(BlockKind::Integrity, 9, &bib) });
-    blocks.push(payload(b"x"));
+    let mut blocks = crowd(61);
+    let bib = [0x82, 0x19, 0xee, 0xff, 0, 3, 0, 0x82, 2, 0x82, 2, 1, 0x80];
+    assert_eq!(blocks[62].number, 0xeeff);
+    blocks[10] = Block { flags: BlockFlags::REPLICATE, ..block(BlockKind::Integrity, 9, &bib) };
     let made = Bundle::new(simple(), blocks.clone()).unwrap();
     assert_eq!(made.blocks().len(), 64);
     agree(&made.encode()).unwrap();
-    let twice = [&bib[..1], &[0x19, 0xf6, 0x18], &bib[1..4]].concat();
-    blocks[62].data = twice;
+    assert_eq!(made.fragment_at(&[]).unwrap(), [made]);
+    let twice = [&bib[..1], &bib[1..4], &bib[1..4]].concat();
+    blocks[10].data = twice;
     assert_eq!(Bundle::new(simple(), blocks), Err(DecodeError::SecurityTargets(9)));
+}
+
+/// What each way of reading says to these bytes.
+fn verdicts(bytes: &[u8], blocks_max: usize) -> [Result<(), DecodeError>; 3] {
+    let limits = Limits { blocks_max, ..Limits::default() };
+    let mut reader = BundleReader::new(StreamLimits { blocks_max, ..StreamLimits::default() });
+    let streamed = match reader.feed(bytes) {
+        Ok(_) => Ok(()),
+        Err(StreamError::Bundle(error)) => Err(error),
+        Err(other) => unreachable!("another limit: {other}"),
+    };
+    [BundleView::parse(bytes, &limits).map(|_| ()), RawBundle::decode(bytes, &limits).map(|_| ()), streamed]
+}
+
+#[test]
+fn a_bundle_with_as_many_blocks_as_are_allowed_is_taken_by_every_node_on_its_way() {
+    for blocks_max in [1, 32, BLOCKS_MAX, usize::MAX] {
+        let most = u64::try_from(blocks_max.min(BLOCKS_MAX)).unwrap();
+        let kinds = [BlockKind::PreviousNode, BlockKind::Age, BlockKind::HopCount];
+        // With all of the blocks that carriers change, with some of them, and with none.
+        for without in 0..=kinds.len() {
+            let blocks = |counted| {
+                let mut blocks = crowd(counted);
+                blocks.retain(|block| !kinds.iter().take(without).any(|kind| *kind == block.kind));
+                blocks
+            };
+            let mut travelling = Bundle::new(simple(), blocks(most)).unwrap();
+            for hop in 1..=3 {
+                let bytes = travelling.encode();
+                assert_eq!(verdicts(&bytes, blocks_max), [Ok(()); 3], "hop {hop} of {most} blocks");
+                let limits = Limits { blocks_max, ..Limits::default() };
+                let arrived = Bundle::decode(&bytes, &limits).unwrap();
+                assert_eq!(arrived.content_id(), travelling.content_id());
+                travelling = arrived.forwarded_by(&Eid::ipn(0, 70 + hop, 0), 10).unwrap();
+                assert!(travelling.previous_node().is_some());
+            }
+            let error = DecodeError::TooManyBlocks { blocks_max: blocks_max.min(BLOCKS_MAX) };
+            let more = RawBundle { primary: simple(), blocks: blocks(most + 1) }.encode();
+            assert_eq!(verdicts(&more, blocks_max), [Err(error); 3]);
+        }
+    }
+}
+
+#[test]
+fn a_second_block_of_a_kind_that_does_not_count_does() {
+    let twins = |count: u64| {
+        let mut blocks: Vec<Block> =
+            (2..2 + count).map(|number| block(BlockKind::Age, number, &[5])).collect();
+        blocks.push(payload(b""));
+        RawBundle { primary: simple(), blocks }.encode()
+    };
+    let [parsed, raw, streamed] = verdicts(&twins(4), 4);
+    assert_eq!([parsed, raw], [Err(DecodeError::DuplicateKind(7)), Ok(())]);
+    assert_eq!(streamed, Err(DecodeError::DuplicateKind(7)));
+    let error = DecodeError::TooManyBlocks { blocks_max: 4 };
+    assert_eq!(verdicts(&twins(5), 4)[1..], [Err(error), Err(error)]);
+    // As many as are sent do not fill the memory of a node.
+    assert!(verdicts(&twins(500), usize::MAX).iter().all(Result::is_err));
 }
 
 #[test]

@@ -30,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(next) = bundle.forwarded_by(&Eid::ipn(0, 1, 0), 1) {
         assert_eq!(next.content_id(), bundle.content_id());
         assert_eq!(next.age_ms(), bundle.aged_by(1).age_ms());
-        assert!(Bundle::decode(&next.encode(), &Limits { blocks_max: 33, ..limits }).is_ok());
+        // The same node would take it again.
+        assert!(Bundle::decode(&next.encode(), &limits).is_ok());
     }
 });

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::block::{Block, HopCount};
-use crate::bundle::{Bundle, BundleId, DecodeError};
+use crate::bundle::{BLOCKS_MAX, Bundle, BundleId, DecodeError};
 use crate::class::Class;
 use crate::eid::Eid;
 use crate::primary::Primary;
@@ -21,7 +21,7 @@ impl Header {
     /// Checks everything that [`Bundle::decode`] checks but the bytes of the payload; the last
     /// block is its empty place.
     pub(super) fn new(primary: &Primary, blocks: &[Block], payload_bytes: u64) -> Result<Self, DecodeError> {
-        let mut rules = Rules::new();
+        let mut rules = Rules::new(BLOCKS_MAX);
         blocks.iter().try_for_each(|block| rules.add(&block.view()))?;
         let facts = rules.finish(&primary.view(), &blocks.iter().map(Block::view))?;
         if let Some(fragment) = primary.fragment {

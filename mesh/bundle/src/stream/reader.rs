@@ -6,10 +6,11 @@ use super::checkpoint::{self, CheckpointError};
 use super::header::Header;
 use super::scan::{Head, HeadScan, ItemScan};
 use crate::block::{Block, BlockFlags, BlockKind, PAYLOAD_NUMBER};
-use crate::bundle::{BLOCKS_MAX, DecodeError};
+use crate::bundle::DecodeError;
 use crate::cbor::{ARRAY, BREAK, BYTES, CborError, Reader};
 use crate::crc::CrcType;
 use crate::primary::Primary;
+use crate::rules::BlockCount;
 use crate::view::{BlockView, PrimaryView};
 
 const CHECKPOINT_VERSION: u64 = 1;
@@ -24,7 +25,7 @@ pub struct StreamLimits {
     pub header_bytes_max: usize,
     /// Longest payload.
     pub payload_bytes_max: u64,
-    /// Most blocks after the primary block.
+    /// Most blocks after the primary block, counted as in [`Limits::blocks_max`](crate::Limits::blocks_max).
     pub blocks_max: usize,
 }
 
@@ -90,6 +91,7 @@ pub struct BundleReader {
     /// The bytes before the payload's contents, as they came: a checkpoint has to repeat them.
     raw: Vec<u8>,
     blocks: Vec<Block>,
+    count: BlockCount,
     primary: Option<Primary>,
     header: Option<Header>,
     phase: Phase,
@@ -142,6 +144,7 @@ impl BundleReader {
             limits,
             raw: Vec::new(),
             blocks: Vec::new(),
+            count: BlockCount::new(limits.blocks_max),
             primary: None,
             header: None,
             phase: Phase::Start,
@@ -225,7 +228,7 @@ impl BundleReader {
             }
             Phase::Block(scan) => {
                 if let Some(head) = scan.push(byte)? {
-                    self.phase = self.fields(head)?;
+                    self.phase = fields(head)?;
                 }
             }
             Phase::Fields(scan, count) => {
@@ -262,28 +265,11 @@ impl BundleReader {
         self.phase = Phase::Block(HeadScan::default());
     }
 
-    fn fields(&self, head: Head) -> Result<Phase, StreamError> {
-        if head == Head::Break {
-            return Err(DecodeError::NoPayload.into());
-        }
-        let blocks_max = self.limits.blocks_max.min(BLOCKS_MAX);
-        if self.blocks.len() == blocks_max {
-            return Err(DecodeError::TooManyBlocks { blocks_max }.into());
-        }
-        match head {
-            Head::Definite { major: ARRAY, argument: count @ (5 | 6) } => {
-                Ok(Phase::Fields(ItemScan::items(4), Some(count)))
-            }
-            Head::Definite { major: ARRAY, .. } => Err(CborError::Count.into()),
-            Head::Indefinite { major: ARRAY } => Ok(Phase::Fields(ItemScan::items(4), None)),
-            Head::Definite { .. } | Head::Indefinite { .. } | Head::Break => Err(CborError::Type.into()),
-        }
-    }
-
     /// What follows after the first four fields of a block.
     fn after_fields(&mut self, count: Option<u64>) -> Result<Phase, StreamError> {
         let mut reader = Reader::new(self.raw.get(self.block_start..).unwrap_or_default());
         let block = read_fields(&mut reader)?;
+        self.count.add(block.kind)?;
         if block.kind != BlockKind::Payload {
             let rest = count.map_or_else(ItemScan::until_break, |count| ItemScan::items(count - 4));
             return Ok(Phase::Rest(rest));
@@ -546,6 +532,19 @@ impl PayloadState {
             return Err(DecodeError::Crc { block: PAYLOAD_NUMBER }.into());
         }
         Ok(())
+    }
+}
+
+/// What follows after the head of a block.
+fn fields(head: Head) -> Result<Phase, StreamError> {
+    match head {
+        Head::Break => Err(DecodeError::NoPayload.into()),
+        Head::Definite { major: ARRAY, argument: count @ (5 | 6) } => {
+            Ok(Phase::Fields(ItemScan::items(4), Some(count)))
+        }
+        Head::Definite { major: ARRAY, .. } => Err(CborError::Count.into()),
+        Head::Indefinite { major: ARRAY } => Ok(Phase::Fields(ItemScan::items(4), None)),
+        Head::Definite { .. } | Head::Indefinite { .. } => Err(CborError::Type.into()),
     }
 }
 
