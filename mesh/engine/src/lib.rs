@@ -29,14 +29,22 @@
 extern crate alloc;
 
 mod bundles;
+pub mod copies;
+pub mod custody;
 mod engine;
 mod event;
+pub mod eviction;
 mod holdings;
+pub mod patience;
+pub mod pieces;
 pub mod quota;
 pub mod record;
+pub mod room;
 pub mod seen;
 mod session;
+pub mod sweep;
 mod time;
+pub mod told;
 
 pub use bundles::BundleRecord;
 pub use engine::{Engine, Limits};
