@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use data_encoding::BASE32_NOPAD;
 
 use crate::cbor::{CborError, Reader, Write};
-use crate::identity::{Identity, NodeId, SealingKey, Signature, verify};
+use crate::envelope;
+use crate::identity::{Identity, NodeId, SealingKey, verify};
 use crate::prekey::{PREKEY_VALID_MAX_S, SealedTo};
 
 /// Longest display name, in bytes.
@@ -153,8 +154,8 @@ impl Card {
         }
         self.check()?;
         let body = self.encode();
-        let signature = me.sign(&to_be_signed(&body));
-        Ok(SignedCard { card: self.clone(), bytes: envelope(&body, &signature) })
+        let signature = me.sign(&envelope::to_be_signed(SIGNING_CONTEXT, &body));
+        Ok(SignedCard { card: self.clone(), bytes: envelope::close(&body, &signature) })
     }
 
     /// Which key to seal to: the newest prekey that is valid, and the long-term key only if none is.
@@ -239,11 +240,11 @@ impl Card {
             return Err(CardError::Version(version));
         }
         elements.next(&mut reader)?;
-        let node = NodeId::from_bytes(key(&mut reader)?).map_err(|_| CardError::Node)?;
+        let node = NodeId::from_bytes(envelope::bytes32(&mut reader)?).map_err(|_| CardError::Node)?;
         elements.next(&mut reader)?;
         let name = reader.text()?.into_owned();
         elements.next(&mut reader)?;
-        let sealing_key = SealingKey(key(&mut reader)?);
+        let sealing_key = SealingKey(envelope::bytes32(&mut reader)?);
         let prekeys = if version == VERSION_PLAIN {
             Vec::new()
         } else {
@@ -273,19 +274,13 @@ impl SignedCard {
         if bytes.len() > CARD_BYTES_MAX {
             return Err(CardError::TooLarge);
         }
-        let mut reader = Reader::new(bytes);
-        let mut elements = reader.array()?;
-        elements.next(&mut reader)?;
-        let body = reader.bytes_definite()?;
-        elements.next(&mut reader)?;
-        let signature = Signature::try_from(reader.bytes_definite()?).map_err(|_| CborError::Count)?;
-        elements.finish(&mut reader)?;
-        reader.end()?;
+        let (body, signature) = envelope::open(bytes)?;
         let card = Card::decode(body)?;
-        if card.encode() != body || envelope(body, &signature) != bytes {
+        if card.encode() != body || envelope::close(body, &signature) != bytes {
             return Err(CardError::NotCanonical);
         }
-        verify(&card.node, &to_be_signed(body), &signature).map_err(|_| CardError::Signature)?;
+        verify(&card.node, &envelope::to_be_signed(SIGNING_CONTEXT, body), &signature)
+            .map_err(|_| CardError::Signature)?;
         Ok(Self { card, bytes: bytes.to_vec() })
     }
 
@@ -326,22 +321,6 @@ impl SignedCard {
     }
 }
 
-fn to_be_signed(body: &[u8]) -> Vec<u8> {
-    [SIGNING_CONTEXT, body].concat()
-}
-
-fn envelope(body: &[u8], signature: &Signature) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len() + 72);
-    out.put_array(2);
-    out.put_bytes(body);
-    out.put_bytes(signature);
-    out
-}
-
-fn key(reader: &mut Reader<'_>) -> Result<[u8; 32], CborError> {
-    <[u8; 32]>::try_from(reader.bytes_definite()?).map_err(|_| CborError::Count)
-}
-
 fn prekeys(reader: &mut Reader<'_>) -> Result<Vec<Prekey>, CardError> {
     let mut elements = reader.array()?;
     let mut prekeys = Vec::new();
@@ -351,7 +330,7 @@ fn prekeys(reader: &mut Reader<'_>) -> Result<Vec<Prekey>, CardError> {
         }
         let mut pair = reader.array()?;
         pair.next(reader)?;
-        let key = SealingKey(key(reader)?);
+        let key = SealingKey(envelope::bytes32(reader)?);
         pair.next(reader)?;
         let valid_until_s = reader.uint()?;
         pair.finish(reader)?;

@@ -88,11 +88,14 @@ pub mod bundle;
 pub mod card;
 mod cbor;
 pub mod class;
+#[cfg(test)]
+mod constant;
 mod cose;
 pub mod crc;
 pub mod digest;
 pub mod eid;
 mod eid_view;
+mod envelope;
 pub mod fragment;
 pub mod identity;
 pub mod notice;

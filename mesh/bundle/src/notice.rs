@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use crate::cbor::{CborError, Reader, Write};
 use crate::digest::Digest;
-use crate::identity::{Identity, NodeId, Signature, verify};
+use crate::envelope;
+use crate::identity::{Identity, NodeId, verify};
 
 /// Most content ids in one notice: of the bundle, or of its fragments.
 pub const NOTICE_IDS_MAX: usize = 32;
@@ -70,7 +71,7 @@ impl DeliveryNotice {
             return Err(NoticeError::Ids);
         }
         let body = Self { destination: me.node_id(), name: *name, ids }.encode();
-        Ok(envelope(&body, &me.sign(&to_be_signed(&body))))
+        Ok(envelope::close(&body, &me.sign(&envelope::to_be_signed(SIGNING_CONTEXT, &body))))
     }
 
     /// Reads a notice and verifies that its destination signed it.
@@ -81,20 +82,14 @@ impl DeliveryNotice {
         if bytes.len() > NOTICE_BYTES_MAX {
             return Err(NoticeError::TooLarge);
         }
-        let mut reader = Reader::new(bytes);
-        let mut elements = reader.array()?;
-        elements.next(&mut reader)?;
-        let body = reader.bytes_definite()?;
-        elements.next(&mut reader)?;
-        let signature = Signature::try_from(reader.bytes_definite()?).map_err(|_| CborError::Count)?;
-        elements.finish(&mut reader)?;
-        reader.end()?;
+        let (body, signature) = envelope::open(bytes)?;
         let notice = Self::decode(body)?;
         let ascending = notice.ids.is_sorted_by(|one, next| one < next);
-        if !ascending || notice.encode() != body || envelope(body, &signature) != bytes {
+        if !ascending || notice.encode() != body || envelope::close(body, &signature) != bytes {
             return Err(NoticeError::NotCanonical);
         }
-        verify(&notice.destination, &to_be_signed(body), &signature).map_err(|_| NoticeError::Signature)?;
+        verify(&notice.destination, &envelope::to_be_signed(SIGNING_CONTEXT, body), &signature)
+            .map_err(|_| NoticeError::Signature)?;
         Ok(notice)
     }
 
@@ -119,9 +114,10 @@ impl DeliveryNotice {
             return Err(NoticeError::Version(version));
         }
         elements.next(&mut reader)?;
-        let destination = NodeId::from_bytes(bytes32(&mut reader)?).map_err(|_| NoticeError::Destination)?;
+        let destination =
+            NodeId::from_bytes(envelope::bytes32(&mut reader)?).map_err(|_| NoticeError::Destination)?;
         elements.next(&mut reader)?;
-        let name = bytes32(&mut reader)?;
+        let name = envelope::bytes32(&mut reader)?;
         elements.next(&mut reader)?;
         let (ids, rest) = reader.bytes_definite()?.as_chunks::<32>();
         if ids.is_empty() || ids.len() > NOTICE_IDS_MAX || !rest.is_empty() {
@@ -132,20 +128,4 @@ impl DeliveryNotice {
         reader.end()?;
         Ok(Self { destination, name, ids })
     }
-}
-
-fn to_be_signed(body: &[u8]) -> Vec<u8> {
-    [SIGNING_CONTEXT, body].concat()
-}
-
-fn envelope(body: &[u8], signature: &Signature) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len() + 72);
-    out.put_array(2);
-    out.put_bytes(body);
-    out.put_bytes(signature);
-    out
-}
-
-fn bytes32(reader: &mut Reader<'_>) -> Result<[u8; 32], CborError> {
-    <[u8; 32]>::try_from(reader.bytes_definite()?).map_err(|_| CborError::Count)
 }

@@ -355,30 +355,8 @@ fn chunks<'a, const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::constant::Constant;
     use crate::{Bundle, Class, CreationTimestamp, Draft, Eid, OpenError, open, seal};
-    use core::convert::Infallible;
-    use rand_core::{TryCryptoRng, TryRng};
-
-    struct Constant(u8);
-
-    impl TryRng for Constant {
-        type Error = Infallible;
-
-        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-            Ok(4)
-        }
-
-        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-            Ok(4)
-        }
-
-        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-            out.fill(self.0);
-            Ok(())
-        }
-    }
-
-    impl TryCryptoRng for Constant {}
 
     fn me() -> Identity {
         Identity::from_seed(&[2; 32])

@@ -510,30 +510,7 @@ impl fmt::Debug for Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::convert::Infallible;
-
-    use rand_core::{TryCryptoRng, TryRng};
-
-    struct Constant;
-
-    impl TryRng for Constant {
-        type Error = Infallible;
-
-        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-            Ok(4)
-        }
-
-        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-            Ok(4)
-        }
-
-        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-            out.fill(4);
-            Ok(())
-        }
-    }
-
-    impl TryCryptoRng for Constant {}
+    use crate::constant::Constant;
 
     /// A bundle from `named` to `to` whose padded payload is given and which `signer` signed.
     fn forged(named: &Identity, signer: &Identity, to: &Identity, padded: &[u8]) -> Bundle {
@@ -552,7 +529,8 @@ mod tests {
         let primary = primary_of(&draft, named).unwrap();
         let key = to.sealing_key();
         let padded = Zeroizing::new(padded.to_vec());
-        let blocks = secure(&primary, None, &named.node_id(), signer, padded, &key, &mut Constant).unwrap();
+        let blocks =
+            secure(&primary, None, &named.node_id(), signer, padded, &key, &mut Constant(4)).unwrap();
         Bundle::new(primary, blocks.to_vec()).unwrap()
     }
 
