@@ -6,6 +6,9 @@
 //! split and break off at any byte; drops lose, copy, mix up and damage files; disks fill up, clocks jump. In the
 //! end all faults stop, everybody may talk at leisure, and the promises of the design are checked.
 //!
+//! Whole nodes are heavy. [`field`] simulates hundreds or thousands of them, of which only the part that passes bundles
+//! on is real.
+//!
 //! It does not simulate sockets, discovery, the control socket's bytes, files of the store, or executors: a task's
 //! output is a digest of its module and its input. See `docs/design/sim.md`.
 //!
@@ -23,6 +26,7 @@ mod contact;
 mod dice;
 mod drops;
 mod faults;
+pub mod field;
 mod machine;
 mod node;
 mod person;
