@@ -238,6 +238,20 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_behind_the_cursor_is_found_by_the_next_round() {
+        let (mut sweep, mut store) = (Sweep::default(), Store::new());
+        for n in 0..2_500 {
+            add(&mut store, &mut sweep, id(n), 1_000_000);
+        }
+        sweep.begin_round();
+        sweep.slice(Instant::ZERO, |start, max| scan(&store, start, max));
+        assert!(sweep.cursor() > FIRST);
+        add(&mut store, &mut sweep, FIRST, 2_000);
+        let (forgotten, _) = run(&mut sweep, &mut store, 10_000);
+        assert_eq!(forgotten, [(FIRST, 2_000)].into());
+    }
+
+    #[test]
     fn a_round_ends_though_the_catalogue_lies() {
         let mut sweep = Sweep::default();
         sweep.begin_round();
