@@ -3,8 +3,10 @@
 use redb::ReadTransaction;
 
 use crate::fault::{Fault, StoreError, contained};
-use crate::layout::{Reading, SEGMENT_BYTES, read_self};
+use crate::files::Files;
+use crate::layout::read_self;
 use crate::op::{Table, TableUsage, Usage, count};
+use crate::reading::{Reading, references};
 use crate::store::Store;
 
 /// What a check found.
@@ -15,8 +17,14 @@ pub struct CheckReport {
     pub repaired: bool,
     /// Blobs whose content is not what their key says.
     pub wrong_blobs: Vec<Vec<u8>>,
+    /// Keys whose values are not what was written, by their checksums. They are noted as [`Store::damaged`] says.
+    pub damaged: Vec<(Table, Vec<u8>)>,
     /// The counts kept with the data were not what is there.
     pub wrong_usage: bool,
+    /// The counts of references to segment files were not what is there.
+    pub wrong_references: bool,
+    /// Segment files that nobody referred to, and that were removed.
+    pub orphans: u64,
     /// What is there, counted anew.
     pub usage: Usage,
 }
@@ -25,55 +33,68 @@ impl CheckReport {
     /// Nothing is wrong with what is there now.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
-        self.wrong_blobs.is_empty() && !self.wrong_usage
+        self.wrong_blobs.is_empty() && self.damaged.is_empty() && !self.wrong_usage && !self.wrong_references
     }
 }
 
 impl Store {
-    /// Verifies every page of the file, counts the entries and compares each blob with its key, the BLAKE3 of its
-    /// value. Takes as long as reading the whole file twice; commits wait during the first half.
+    /// Verifies every page of the file and every segment file, counts the entries and the references, compares each
+    /// value with its checksum and each blob with its key, the BLAKE3 of its value, and removes orphans. Takes as long as
+    /// reading everything twice; commits wait during the first half.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the file cannot be used as it is, [`StoreError::Busy`] when readers do not pause.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
-        let repaired = !self.check_file()?;
+        let repaired = !self.on_writer(|writer| writer.alone(|database| Ok(database.check_integrity()?)))?;
+        let (orphans, _) = self.on_writer(|writer| writer.sweep_all(|_, _| {}))?;
         let fault = |fault: Fault| fault.into_store_error(self.dir());
-        let txn = self.transaction().map_err(fault)?;
-        let mut report = CheckReport { repaired, ..CheckReport::default() };
+        let view = self.view().map_err(fault)?;
+        let mut look = Look::default();
         for table in Table::ALL {
-            look_through(&txn, table, &mut report).map_err(fault)?;
+            look.through(&view.txn, self.shared.files(), table).map_err(fault)?;
         }
-        let kept = contained(|| read_self(&txn)).map_err(fault)?;
+        let kept = contained(|| read_self(&view.txn)).map_err(fault)?;
+        let (counted, _) = contained(|| references(&view.txn)).map_err(fault)?;
+        drop(view);
+        let mut report = CheckReport { repaired, orphans, ..look.report };
         report.wrong_usage = kept.usage != report.usage;
+        report.wrong_references = counted != look.references;
+        if !report.damaged.is_empty() {
+            let found = core::mem::take(&mut report.damaged);
+            report.damaged = self.on_writer(move |writer| writer.look_at_damage(&found))?;
+        }
         Ok(report)
     }
 }
 
-fn look_through(txn: &ReadTransaction, table: Table, report: &mut CheckReport) -> Result<(), Fault> {
-    contained(|| {
-        let reading = Reading::new(txn, table)?;
-        let mut usage = TableUsage::default();
-        for row in reading.range(&[])? {
-            let (key, raw) = row?;
-            let (key, bytes) = (key.value(), Reading::entry_len(raw.value())?);
-            usage.entries = usage.entries.saturating_add(1);
-            usage.bytes = usage.bytes.saturating_add(bytes).saturating_add(count(key.len()));
-            if table == Table::Blobs && content_hash(&reading, key, bytes)?.as_bytes().as_slice() != key {
-                report.wrong_blobs.push(key.to_vec());
-            }
-        }
-        report.usage.set(table, usage);
-        Ok(())
-    })
+#[derive(Default)]
+struct Look {
+    report: CheckReport,
+    references: u64,
 }
 
-fn content_hash(reading: &Reading, key: &[u8], bytes: u64) -> Result<blake3::Hash, redb::Error> {
-    let step = count(SEGMENT_BYTES);
-    let mut hasher = blake3::Hasher::new();
-    let mut at = 0;
-    while at < bytes {
-        hasher.update(&reading.read_range(key, at, step)?.unwrap_or_default());
-        at = at.saturating_add(step);
+impl Look {
+    fn through(&mut self, txn: &ReadTransaction, files: &dyn Files, table: Table) -> Result<(), Fault> {
+        contained(|| {
+            let reading = Reading::new(txn, files, table)?;
+            let mut usage = TableUsage::default();
+            for row in reading.range(&[])? {
+                let (key, raw) = row?;
+                let (key, raw) = (key.value(), raw.value());
+                usage.entries = usage.entries.saturating_add(1);
+                usage.bytes =
+                    usage.bytes.saturating_add(Reading::entry_len(raw)?).saturating_add(count(key.len()));
+                self.references = self.references.saturating_add(u64::from(Reading::is_in_file(raw)?));
+                if !reading.is_sound(key, raw)? {
+                    self.report.damaged.push((table, key.to_vec()));
+                } else if table == Table::Blobs
+                    && blake3::hash(&reading.entry_value(key, raw)?).as_bytes().as_slice() != key
+                {
+                    self.report.wrong_blobs.push(key.to_vec());
+                }
+            }
+            self.report.usage.set(table, usage);
+            Ok(())
+        })
     }
-    Ok(hasher.finalize())
 }

@@ -82,6 +82,10 @@ pub(crate) enum Fault {
     Locked,
     /// A format of ours that is newer than this release.
     Newer(u32),
+    /// One value is not what was written.
+    Damaged,
+    /// A segment file could not be read; redb is not concerned.
+    Unread(ErrorKind),
 }
 
 impl Fault {
@@ -95,22 +99,25 @@ impl Fault {
             Self::Readers => StoreError::Busy,
             Self::Locked => StoreError::InUse { dir, holder: "unknown".into() },
             Self::Newer(found) => StoreError::Newer { dir, found, known: crate::layout::FORMAT },
+            Self::Damaged => StoreError::Corrupt { dir, detail: "a value is not what was written".into() },
+            Self::Unread(kind) => StoreError::Io { path: dir, source: kind.into() },
         }
     }
 
     pub(crate) const fn commit_error(&self) -> CommitError {
         match self {
             Self::Full => CommitError::Full(FullCause::Disk),
-            Self::Io(kind) => CommitError::Io(*kind),
+            Self::Io(kind) | Self::Unread(kind) => CommitError::Io(*kind),
             Self::Closed | Self::Readers | Self::Locked => CommitError::Io(ErrorKind::ResourceBusy),
-            Self::Corrupt(_) | Self::Newer(_) => CommitError::Corrupt,
+            Self::Corrupt(_) | Self::Newer(_) | Self::Damaged => CommitError::Corrupt,
         }
     }
 
     pub(crate) const fn read_error(&self) -> ReadError {
         match self {
             Self::Full => ReadError::Io(ErrorKind::StorageFull),
-            Self::Io(kind) => ReadError::Io(*kind),
+            Self::Io(kind) | Self::Unread(kind) => ReadError::Io(*kind),
+            Self::Damaged => ReadError::Damaged,
             Self::Closed | Self::Readers | Self::Locked => ReadError::Closed,
             Self::Corrupt(_) | Self::Newer(_) => ReadError::Corrupt,
         }
@@ -143,19 +150,37 @@ impl From<redb::Error> for Fault {
     }
 }
 
+/// redb has an error for each kind of call; all of them are parts of its one large error.
+macro_rules! from_redb {
+    ($($error:ident),*) => {
+        $(impl From<redb::$error> for Fault {
+            fn from(error: redb::$error) -> Self {
+                redb::Error::from(error).into()
+            }
+        })*
+    };
+}
+from_redb!(
+    StorageError,
+    TableError,
+    DatabaseError,
+    TransactionError,
+    CommitError,
+    CompactionError,
+    SetDurabilityError
+);
+
 /// Runs a piece of redb and turns its panics into a fault.
 ///
 /// redb promises errors, not panics, for a file that was checked when it was opened; a file that is altered under a
 /// running node has no such promise. Where the program is built to abort on panic this containment does nothing, and
 /// the check on the next start (the file was not closed cleanly) reports the damage.
-pub(crate) fn contained<T>(run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Fault> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(Fault::from),
-        Err(_) => Err(Fault::Corrupt("its structure makes no sense".into())),
-    }
+pub(crate) fn contained<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(Fault::Corrupt("its structure makes no sense".into())))
 }
 
 /// A value on disk that cannot have been written by us.
-pub(crate) fn corrupt(detail: &str) -> redb::Error {
-    redb::Error::Corrupted(detail.into())
+pub(crate) fn corrupt(detail: &str) -> Fault {
+    Fault::Corrupt(detail.into())
 }

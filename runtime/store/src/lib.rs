@@ -20,26 +20,39 @@
 //! The pure core of a node and the simulator use the plain types ([`Op`], [`Read`], [`Usage`]) and [`MemoryDisk`].
 //!
 //! What it does not do: it knows nothing of what it stores (no expiry, no eviction, no quota per source), keeps a value
-//! in memory while it is written, does not encrypt, and does not shrink its file when entries are deleted, though their
-//! room is used again. Unix only, for its file permissions.
+//! in memory while it is written, does not encrypt, and does not shrink its redb file when entries are deleted (their
+//! room is used again; [`Store::compact`] shrinks it). Unix only, for its file permissions.
 
 mod check;
+mod compact;
+mod entry;
+mod export;
 mod fault;
+mod files;
 mod layout;
 mod medium;
 mod memory;
 mod op;
+mod queue;
+mod reading;
+mod scrub;
+mod segments;
 mod store;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod writer;
+mod writing;
 
 pub use check::CheckReport;
+pub use compact::CompactReport;
+pub use export::ExportReport;
 pub use fault::StoreError;
 pub use memory::MemoryDisk;
 pub use op::{
     Batch, CommitError, FullCause, KEY_BYTES_MAX, Limits, Op, Priority, Read, ReadError, Table, TableUsage,
     Usage, VALUE_BYTES_MAX, Visitor,
 };
+pub use queue::Reply;
+pub use scrub::ScrubReport;
 pub use store::{Options, Store};
-pub use writer::Reply;

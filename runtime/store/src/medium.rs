@@ -11,7 +11,9 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database};
 
 use crate::fault::{Fault, StoreError, contained};
+use crate::files::{DirectoryFiles, Files};
 use crate::layout;
+use crate::segments::SEGMENTS_DIR;
 
 /// Room on the disk that is held back for deleting when nothing else is left, and for opening a store on a full disk.
 const BALLAST_BYTES: usize = 1024 * 1024;
@@ -24,10 +26,25 @@ const BALLAST_FILE: &str = "store.ballast";
 /// The lock file is one record of this length, written in place, which needs no room on a full disk.
 const MARK_BYTES: usize = 64;
 
-/// What holds a redb file.
+/// What holds a redb file, and the segment files beside it.
 pub(crate) trait Medium: Debug + Send + Sync {
     /// Opens the database. After an error, what the system remembers of the file may not be what the disk holds.
-    fn open(&self, builder: &mut Builder, after_error: bool) -> Result<Database, redb::Error>;
+    fn open(&self, builder: &mut Builder, after_error: bool) -> Result<Database, Fault>;
+
+    /// The segment files.
+    fn files(&self) -> &dyn Files;
+
+    /// Length of the redb file.
+    fn file_bytes(&self) -> u64;
+
+    /// Lets the system forget what it remembers of the redb file, so that the next reading asks the disk.
+    fn forget(&self) {}
+
+    /// What the store does wrong on purpose, for tests that must notice it.
+    #[cfg(test)]
+    fn broken(&self) -> Broken {
+        Broken::default()
+    }
 
     /// Bytes that can still be written to the disk.
     fn room(&self) -> u64 {
@@ -56,10 +73,23 @@ pub(crate) trait Medium: Debug + Send + Sync {
     }
 }
 
+/// Variants of the store that break its promise.
+#[cfg(test)]
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Broken {
+    /// Says that a batch is durable before it is.
+    pub(crate) acknowledges_before_sync: bool,
+    /// Commits a reference to a segment file that is not durable.
+    pub(crate) refers_before_sync: bool,
+    /// Removes segment files before the transaction that gives them up is durable.
+    pub(crate) removes_before_commit: bool,
+}
+
 /// A directory that this process alone uses.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+    files: DirectoryFiles,
     /// Holds the lock as long as it is open.
     lock: Mutex<File>,
     ballast: Mutex<bool>,
@@ -81,22 +111,33 @@ impl Directory {
             Err(TryLockError::Error(error)) => return Err(StoreError::io(lock_path)(error)),
         }
         let ballast = path.join(BALLAST_FILE).exists();
-        Ok(Self { path: path.into(), lock: Mutex::new(lock), ballast: Mutex::new(ballast) })
+        let files = DirectoryFiles::new(path.into());
+        Ok(Self { path: path.into(), files, lock: Mutex::new(lock), ballast: Mutex::new(ballast) })
     }
 
-    /// Lays out an empty store where there is none. It appears under its name only when it is complete, so that an
-    /// empty or half-written file under that name is damage and nothing else.
+    /// Lays out an empty store where there is none.
     pub(crate) fn create(&self) -> Result<(), StoreError> {
-        let (target, new) = (self.path.join(STORE_FILE), self.path.join(NEW_FILE));
-        if target.exists() {
+        if self.path.join(STORE_FILE).exists() {
             return Ok(());
         }
+        self.create_filled(0, |_| Ok(()))
+    }
+
+    /// Lays out a store and fills it. It appears under its name only when it is complete, so that an empty or
+    /// half-written file under that name is damage and nothing else.
+    pub(crate) fn create_filled(
+        &self,
+        cache_bytes: usize,
+        fill: impl FnOnce(&Database) -> Result<(), Fault>,
+    ) -> Result<(), StoreError> {
+        let (target, new) = (self.path.join(STORE_FILE), self.path.join(NEW_FILE));
         let file = private().create(true).truncate(true).open(&new).map_err(StoreError::io(&new))?;
         let database = contained(|| {
-            Ok(Builder::new().set_cache_size(0).create_with_backend(FileBackend::new(file)?)?)
+            Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(FileBackend::new(file)?)?)
         });
         let laid_out = database.and_then(|database| {
             layout::prepare(&database)?;
+            fill(&database)?;
             contained(|| Ok(database.close()?))
         });
         laid_out.map_err(|fault| fault.into_store_error(&self.path))?;
@@ -105,7 +146,12 @@ impl Directory {
         self.sync_names().map_err(StoreError::io(&self.path))
     }
 
-    /// Renames the store's file so that the next opening starts anew; where it is now.
+    /// Whether nothing of a store is in the directory, but for its lock.
+    pub(crate) fn is_empty(&self) -> bool {
+        [STORE_FILE, SEGMENTS_DIR].iter().all(|name| !self.path.join(name).exists())
+    }
+
+    /// Renames the store's file, and its segment files, so that the next opening starts anew; where the first is now.
     pub(crate) fn set_aside(&self) -> Result<PathBuf, StoreError> {
         let from = self.path.join(STORE_FILE);
         let mut number: u32 = 1;
@@ -117,6 +163,11 @@ impl Directory {
             number = number.saturating_add(1);
         };
         self.mark("set aside").map_err(StoreError::io(&self.path))?;
+        // First what the file refers to: were only the file moved, the next store would sweep the rest away.
+        let segments = self.path.join(SEGMENTS_DIR);
+        if segments.exists() {
+            fs::rename(&segments, to.with_extension(SEGMENTS_DIR)).map_err(StoreError::io(&segments))?;
+        }
         fs::rename(&from, &to).map_err(StoreError::io(from))?;
         self.sync_names().map_err(StoreError::io(&self.path))?;
         Ok(to)
@@ -142,7 +193,7 @@ impl Directory {
 }
 
 impl Medium for Directory {
-    fn open(&self, builder: &mut Builder, after_error: bool) -> Result<Database, redb::Error> {
+    fn open(&self, builder: &mut Builder, after_error: bool) -> Result<Database, Fault> {
         let file = private().open(self.path.join(STORE_FILE))?;
         let metadata = file.metadata()?;
         if metadata.permissions().mode() & 0o077 != 0 {
@@ -157,6 +208,20 @@ impl Medium for Directory {
         let trusted = !after_error && self.closed_at().is_some() && metadata.len() > CHECK_BYTES_MAX;
         builder.set_check_integrity_on_open(!trusted);
         Ok(builder.create_with_backend(FileBackend::new(file)?)?)
+    }
+
+    fn files(&self) -> &dyn Files {
+        &self.files
+    }
+
+    fn file_bytes(&self) -> u64 {
+        fs::metadata(self.path.join(STORE_FILE)).map_or(0, |metadata| metadata.len())
+    }
+
+    fn forget(&self) {
+        if let Ok(file) = File::open(self.path.join(STORE_FILE)) {
+            forget_cached(&file);
+        }
     }
 
     fn room(&self) -> u64 {
@@ -222,7 +287,7 @@ impl Mark {
 }
 
 /// Files that nobody else may read: the store holds board secrets.
-fn private() -> OpenOptions {
+pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options
@@ -230,7 +295,7 @@ fn private() -> OpenOptions {
 
 /// After a failed fsync Linux calls the pages clean that it could not write, and goes on to serve them from memory.
 /// Only what the disk holds counts, so they are dropped before the file is read again.
-fn forget_cached(file: &File) {
+pub(crate) fn forget_cached(file: &File) {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     {
         use rustix::fs::{Advice, fadvise};

@@ -141,6 +141,10 @@ impl Read for MemoryDisk {
         Ok(self.value(table, key).map(|v| count(v.len())))
     }
 
+    fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.tables.get(&table).and_then(|t| t.last_key_value()).map(|(key, _)| key.clone()))
+    }
+
     fn for_each_from(&self, table: Table, start: &[u8], f: &mut Visitor<'_>) -> Result<(), ReadError> {
         let range = (Bound::Included(start), Bound::Unbounded);
         for (key, value) in self.tables.get(&table).into_iter().flat_map(|t| t.range::<[u8], _>(range)) {

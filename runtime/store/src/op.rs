@@ -38,11 +38,15 @@ pub enum Table {
     Attempts,
     /// Contacts, past and planned.
     Contacts,
+    /// What is known of each carried bundle, by its id.
+    Index,
+    /// Delivery notices, by the id of their bundle.
+    Notices,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Cards,
         Self::Bundles,
@@ -55,6 +59,8 @@ impl Table {
         Self::PeerHas,
         Self::Attempts,
         Self::Contacts,
+        Self::Index,
+        Self::Notices,
     ];
 
     /// The table's name on disk. It never changes for a table that has been released.
@@ -73,6 +79,8 @@ impl Table {
             Self::PeerHas => "peer-has",
             Self::Attempts => "attempts",
             Self::Contacts => "contacts",
+            Self::Index => "index",
+            Self::Notices => "notices",
         }
     }
 }
@@ -264,7 +272,7 @@ impl Usage {
     }
 
     /// Accounts for one key whose entry (key and value bytes) went from `before` to `after`.
-    fn change(&mut self, table: Table, before: Option<u64>, after: Option<u64>) {
+    pub(crate) fn change(&mut self, table: Table, before: Option<u64>, after: Option<u64>) {
         let Some(slot) = self.slot(table) else { return };
         slot.entries = slot.entries.saturating_sub(u64::from(before.is_some()));
         slot.entries = slot.entries.saturating_add(u64::from(after.is_some()));
@@ -322,6 +330,9 @@ pub enum ReadError {
     /// The file is damaged.
     #[error("the store's file is damaged; hint: run `cairn doctor`")]
     Corrupt,
+    /// This one value is not what was written; the rest of the store is.
+    #[error("this value is damaged; hint: it is asked for again from others who have it")]
+    Damaged,
     /// The store was closed, or is being opened again after a disk error.
     #[error("the store is closed")]
     Closed,
@@ -338,7 +349,8 @@ pub trait Read {
     /// [`ReadError`]; a key that is not there is no error.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// At most `len` bytes of a value from `offset` on; empty past its end. Costs what is read, not what is stored.
+    /// At most `len` bytes of a value from `offset` on; empty past its end. Costs what is read, not what is stored, and
+    /// a part of a longer value is therefore not compared with its checksum.
     ///
     /// # Errors
     /// [`ReadError`]; a key that is not there is no error.
@@ -356,7 +368,14 @@ pub trait Read {
     /// [`ReadError`]; a key that is not there is no error.
     fn len_of(&self, table: Table, key: &[u8]) -> Result<Option<u64>, ReadError>;
 
-    /// Calls `f` with keys and values in order, from the first key that is not below `start`, until it breaks.
+    /// The last key of a table; none when it is empty.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// Calls `f` with keys and values in order, from the first key that is not below `start`, until it breaks. Damaged
+    /// values are passed over (and noted by the store, so that one of them does not keep a node from starting).
     ///
     /// # Errors
     /// [`ReadError`]; `f` may have been called before.

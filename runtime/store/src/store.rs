@@ -1,20 +1,20 @@
 //! The store as its users see it.
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
-use redb::ReadableDatabase as _;
-
 use crate::fault::{Fault, StoreError, contained};
-use crate::layout::Reading;
 use crate::medium::{self, Directory, Medium};
 use crate::op::{Batch, CommitError, Limits, Priority, Read, ReadError, Table, Usage, Visitor};
-use crate::writer::{Reply, Shared, State, Writer};
+use crate::queue::{Reply, Shared};
+use crate::reading::{Reading, View};
+use crate::scrub::Cursor;
+use crate::writer::Writer;
 
 /// Is given each row, with its raw entry, and says whether to go on.
-type Step<'a> = dyn FnMut(&Reading, &[u8], &[u8]) -> Result<bool, Fault> + 'a;
+type Step<'a> = dyn FnMut(&Reading<'_>, &[u8], &[u8]) -> Result<bool, Fault> + 'a;
 
 /// How a store is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,13 +37,16 @@ impl Default for Options {
 /// last one writes what waits and closes the file.
 #[derive(Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
     dir: PathBuf,
+    rows_format: AtomicU32,
+    pub(crate) scrub: Mutex<Cursor>,
 }
 
 impl Store {
-    /// Opens the store in `dir`, and creates both where they are missing.
+    /// Opens the store in `dir`, and creates both where they are missing. A store of an older format is upgraded: see
+    /// [`Store::format_found`].
     ///
     /// A file up to 256 MiB, or one that was not closed cleanly, is read as a whole and checked.
     ///
@@ -56,7 +59,8 @@ impl Store {
         Self::open_on(Box::new(directory), dir, options)
     }
 
-    /// Renames a damaged file, so that the next opening starts with an empty store. Returns where the file is now.
+    /// Renames a damaged file (and the segment files beside it), so that the next opening starts with an empty store.
+    /// Returns where the file is now.
     ///
     /// # Errors
     /// [`StoreError`]: the directory is in use, or the system refused.
@@ -74,12 +78,37 @@ impl Store {
         medium.opened().map_err(StoreError::io(dir))?;
         let limits = Limits { size_max: options.size_max, reserve: options.reserve };
         let shared = Arc::new(Shared::new(medium, options.cache_bytes, limits, database, knowledge.usage));
-        let writer = Writer::new(Arc::clone(&shared), knowledge.sequence);
+        let writer = Writer::new(Arc::clone(&shared), &knowledge);
         let writer = thread::Builder::new()
             .name("cairn-store".into())
             .spawn(move || writer.run())
             .map_err(StoreError::io(dir))?;
-        Ok(Self { shared, writer: Some(writer), dir: dir.into() })
+        Ok(Self {
+            shared,
+            writer: Some(writer),
+            dir: dir.into(),
+            rows_format: AtomicU32::new(knowledge.rows_format),
+            scrub: Mutex::default(),
+        })
+    }
+
+    /// The format in which the rows of the tables were written. The store brings an older one to its own layout when it
+    /// opens it, but what its host keeps in the rows only the host can read: it rewrites what it must (in as many
+    /// batches as it likes, and again after a crash), and then calls [`Store::rows_upgraded`]. Until then this number
+    /// is the old one, at every opening.
+    #[must_use]
+    pub fn format_found(&self) -> u32 {
+        self.rows_format.load(Ordering::Relaxed)
+    }
+
+    /// Notes, durably, that all rows are of the present format.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the disk failed, or the store is closed.
+    pub fn rows_upgraded(&self) -> Result<(), StoreError> {
+        let format = self.on_writer(Writer::finish_upgrade)?;
+        self.rows_format.store(format, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Hands a batch to the writer. `reply` is called once, on the writer's thread, after the batch is durable or was
@@ -135,39 +164,36 @@ impl Store {
         drop(self);
     }
 
-    pub(crate) fn check_file(&self) -> Result<bool, StoreError> {
+    /// Has the writer do something between two groups, and waits for it.
+    pub(crate) fn on_writer<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&mut Writer) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
         if self.on_writer_thread() {
             return Err(StoreError::Busy);
         }
         let (sender, receiver) = mpsc::sync_channel(1);
-        self.shared.request_check(Box::new(move |result| {
-            let _ = sender.send(result);
+        self.shared.send(Box::new(move |writer| {
+            let _ = sender.send(errand(writer));
         }));
         let result = receiver.recv().unwrap_or(Err(Fault::Closed));
         result.map_err(|fault| fault.into_store_error(&self.dir))
     }
 
-    pub(crate) fn transaction(&self) -> Result<redb::ReadTransaction, Fault> {
-        let opened = match &*self.shared.state() {
-            State::Open(database) => contained(|| Ok(database.begin_read()?)),
-            State::Broken(fault) => Err(fault.clone()),
-        };
-        opened.inspect_err(|fault| self.shared.report(fault))
+    pub(crate) fn view(&self) -> Result<View, Fault> {
+        self.shared.view().inspect_err(|fault| self.shared.report(fault))
     }
 
-    fn on_writer_thread(&self) -> bool {
+    pub(crate) fn on_writer_thread(&self) -> bool {
         self.writer.as_ref().is_some_and(|writer| writer.thread().id() == thread::current().id())
     }
 
     /// Reads from a fresh view; once more if the file was closed in between because it was opened again.
-    fn read<T>(
-        &self,
-        table: Table,
-        read: impl Fn(&Reading) -> Result<T, redb::Error>,
-    ) -> Result<T, ReadError> {
+    fn read<T>(&self, table: Table, read: impl Fn(&Reading<'_>) -> Result<T, Fault>) -> Result<T, ReadError> {
         let attempt = || {
-            let txn = self.transaction()?;
-            contained(|| read(&Reading::new(&txn, table)?)).inspect_err(|fault| self.shared.report(fault))
+            let view = self.view()?;
+            contained(|| read(&Reading::new(&view.txn, self.shared.files(), table)?))
+                .inspect_err(|fault| self.shared.report(fault))
         };
         match attempt() {
             Err(Fault::Closed) => attempt(),
@@ -177,8 +203,8 @@ impl Store {
     }
 
     fn walk(&self, table: Table, start: &[u8], f: &mut Step<'_>) -> Result<(), Fault> {
-        let txn = self.transaction()?;
-        let reading = contained(|| Reading::new(&txn, table))?;
+        let view = self.view()?;
+        let reading = contained(|| Reading::new(&view.txn, self.shared.files(), table))?;
         let mut range = contained(|| reading.range(start))?;
         // The callback runs outside the containment: its panics are its own.
         while let Some((key, raw)) = contained(|| Ok(range.next().transpose()?))? {
@@ -196,7 +222,7 @@ impl Store {
 
 impl Read for Store {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.read(table, |reading| reading.read_range(key, 0, u64::MAX))
+        self.read_range(table, key, 0, u64::MAX)
     }
 
     fn read_range(
@@ -206,18 +232,35 @@ impl Read for Store {
         offset: u64,
         len: u64,
     ) -> Result<Option<Vec<u8>>, ReadError> {
-        self.read(table, |reading| reading.read_range(key, offset, len))
+        let result = self.read(table, |reading| reading.read_range(key, offset, len));
+        if result == Err(ReadError::Damaged) {
+            self.shared.report_damaged(table, key);
+        }
+        result
     }
 
     fn len_of(&self, table: Table, key: &[u8]) -> Result<Option<u64>, ReadError> {
         self.read(table, |reading| reading.len_of(key))
     }
 
+    fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, ReadError> {
+        self.read(table, |reading| reading.last_key())
+    }
+
     fn for_each_from(&self, table: Table, start: &[u8], f: &mut Visitor<'_>) -> Result<(), ReadError> {
-        let result = self.walk(table, start, &mut |reading, key, raw| {
-            let value = contained(|| reading.entry_value(raw))?;
-            Ok(f(key, &value).is_continue())
-        });
+        let result =
+            self.walk(
+                table,
+                start,
+                &mut |reading, key, raw| match contained(|| reading.entry_value(key, raw)) {
+                    Ok(value) => Ok(f(key, &value).is_continue()),
+                    Err(Fault::Damaged) => {
+                        self.shared.report_damaged(table, key);
+                        Ok(true)
+                    }
+                    Err(fault) => Err(fault),
+                },
+            );
         self.finish_walk(result)
     }
 

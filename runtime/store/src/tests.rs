@@ -5,10 +5,15 @@ mod damage;
 mod disk;
 mod errors;
 mod model;
+mod upgrade;
+mod upkeep;
 mod ways;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::entry::CHUNKED_BYTES_MAX;
+use crate::segments;
 use crate::{CommitError, Op, Options, Read, Store, StoreError, Table};
 use disk::FaultyDisk;
 
@@ -17,7 +22,7 @@ fn open(disk: &FaultyDisk, options: Options) -> Result<Store, StoreError> {
     Store::open_on(Box::new(disk.clone()), Path::new("a disk in memory"), options)
 }
 
-/// The batch of a number: one small entry, now and then one in segments, a counter, and the end of an older entry.
+/// The batch of a number: one entry of some size, a counter, and the end of an older entry.
 fn numbered(number: u32) -> Vec<Op> {
     let key = number.to_be_bytes().to_vec();
     let mut batch = vec![
@@ -31,9 +36,28 @@ fn numbered(number: u32) -> Vec<Op> {
     batch
 }
 
+/// Short values, values in chunks, and values in segment files, some of which two keys share.
 fn body(number: u32) -> Vec<u8> {
-    let len = if number % 5 == 4 { 70_000 } else { usize::try_from(number % 97 * 11).unwrap() };
-    number.to_be_bytes().into_iter().cycle().take(len).collect()
+    let (content, len) = match number % 10 {
+        4 | 9 => (number, 70_000),
+        2 => (number, 140_001),
+        7 => (number - 5, 140_001),
+        _ => (number, usize::try_from(number % 97 * 11).unwrap()),
+    };
+    let mut body = content.to_be_bytes().repeat(len.div_ceil(4));
+    body.truncate(len);
+    body
+}
+
+/// The segment files that a store of so many batches has.
+fn expected_files(batches: u32) -> BTreeSet<String> {
+    let bodies = (batches.saturating_sub(7)..batches).map(body).filter(|body| body.len() > CHUNKED_BYTES_MAX);
+    bodies.map(|body| segments::path(blake3::hash(&body).as_bytes())).collect()
+}
+
+/// The segment files on a disk.
+fn segment_files(disk: &FaultyDisk) -> BTreeSet<String> {
+    disk.state().current.names().cloned().collect()
 }
 
 /// How many of the numbered batches are there, given that each is there as a whole or not at all.

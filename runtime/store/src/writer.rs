@@ -1,172 +1,21 @@
-//! The one thread that writes: it gathers what waits into one transaction, and replies after the fsync.
+//! The writer thread: it gathers what waits into one transaction, and replies after the fsync.
 
-use core::fmt;
 use core::panic::AssertUnwindSafe;
-use core::time::Duration;
-use std::collections::VecDeque;
 use std::panic::catch_unwind;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError};
 
 use redb::Database;
 
 use crate::fault::{Fault, contained};
-use crate::layout::Writing;
-use crate::medium::{self, Medium};
-use crate::op::{Batch, CommitError, FullCause, Limits, Op, Priority, Usage};
+use crate::layout::SelfKnowledge;
+use crate::medium;
+use crate::op::{CommitError, FullCause, Op, Priority, Usage};
+use crate::queue::{Pending, Reply, Shared, State, Work};
+use crate::segments::Segments;
+use crate::writing::Writing;
 
-/// What waits for the disk may take up so much memory; more is refused with [`CommitError::Busy`].
-pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// One transaction takes up batches until it has so many bytes.
-const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Counted for each operation besides its bytes.
-const OP_OVERHEAD_BYTES: usize = 64;
 /// A disk that was full is tried again when it has so much more room than then.
 const ROOM_STEP_BYTES: u64 = 64 * 1024;
-/// A check waits so long for readers to finish.
-const READERS_WAIT: Duration = Duration::from_secs(2);
-
-/// Called once, on the writer thread, with what became of a batch.
-pub type Reply = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
-type CheckReply = Box<dyn FnOnce(Result<bool, Fault>) + Send>;
-
-/// A batch on its way to the disk.
-struct Pending {
-    batch: Batch,
-    priority: Priority,
-    bytes: usize,
-    reply: Reply,
-}
-
-enum Request {
-    Commit(Pending),
-    Refuse(CommitError, Reply),
-    Check(CheckReply),
-}
-
-#[derive(Default)]
-struct Queue {
-    requests: VecDeque<Request>,
-    bytes: usize,
-    closing: bool,
-    broken: bool,
-}
-
-/// The database as readers find it.
-pub(crate) enum State {
-    Open(Database),
-    Broken(Fault),
-}
-
-/// What the writer and all users of a store have in common.
-pub(crate) struct Shared {
-    medium: Box<dyn Medium>,
-    cache_bytes: usize,
-    limits: Limits,
-    queue: Mutex<Queue>,
-    wake: Condvar,
-    state: RwLock<State>,
-    usage: Mutex<Usage>,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("medium", &self.medium)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(
-        medium: Box<dyn Medium>,
-        cache_bytes: usize,
-        limits: Limits,
-        database: Database,
-        usage: Usage,
-    ) -> Self {
-        Self {
-            medium,
-            cache_bytes,
-            limits,
-            queue: Mutex::default(),
-            wake: Condvar::new(),
-            state: RwLock::new(State::Open(database)),
-            usage: Mutex::new(usage),
-        }
-    }
-
-    /// Queues a batch. One who waits for the reply is let in whatever the queue holds.
-    pub(crate) fn submit(&self, batch: Batch, priority: Priority, waits: bool, reply: Reply) {
-        let bytes = batch
-            .iter()
-            .fold(0_usize, |sum, op| sum.saturating_add(op.bytes()).saturating_add(OP_OVERHEAD_BYTES));
-        let mut queue = hold(&self.queue);
-        if queue.closing {
-            drop(queue);
-            reply(Err(CommitError::Closed));
-            return;
-        }
-        let full = queue.bytes > 0 && queue.bytes.saturating_add(bytes) > QUEUE_BYTES_MAX;
-        let request = if full && !waits {
-            Request::Refuse(CommitError::Busy, reply)
-        } else {
-            queue.bytes = queue.bytes.saturating_add(bytes);
-            Request::Commit(Pending { batch, priority, bytes, reply })
-        };
-        queue.requests.push_back(request);
-        drop(queue);
-        self.wake.notify_one();
-    }
-
-    pub(crate) fn request_check(&self, reply: CheckReply) {
-        let mut queue = hold(&self.queue);
-        if queue.closing {
-            drop(queue);
-            reply(Err(Fault::Closed));
-            return;
-        }
-        queue.requests.push_back(Request::Check(reply));
-        drop(queue);
-        self.wake.notify_one();
-    }
-
-    /// Asks the writer to open the database again after a reader met a fault.
-    pub(crate) fn report(&self, fault: &Fault) {
-        if matches!(fault, Fault::Io(_) | Fault::Corrupt(_) | Fault::Full) {
-            hold(&self.queue).broken = true;
-            self.wake.notify_one();
-        }
-    }
-
-    /// Lets the writer finish what waits, and then end.
-    pub(crate) fn close(&self) {
-        hold(&self.queue).closing = true;
-        self.wake.notify_one();
-    }
-
-    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        *hold(&self.usage)
-    }
-}
-
-/// A mutex whose content is whole at every moment, so that a panic elsewhere does not spoil it.
-fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-enum Work {
-    Group(Vec<Pending>),
-    Refuse(CommitError, Reply),
-    Check(CheckReply),
-    Reopen,
-    Close,
-}
 
 /// The disk as it was when it had no room left.
 struct FullMark {
@@ -179,57 +28,49 @@ type Outcome = Result<(), CommitError>;
 
 /// The writer thread's own knowledge.
 pub(crate) struct Writer {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// The last transaction that is known to be durable.
-    sequence: u64,
+    pub(crate) sequence: u64,
+    /// Some values are known to be damaged.
+    pub(crate) has_damage: bool,
+    pub(crate) segments: Segments,
     full: Option<FullMark>,
 }
 
 impl Writer {
-    pub(crate) const fn new(shared: Arc<Shared>, sequence: u64) -> Self {
-        Self { shared, sequence, full: None }
+    pub(crate) fn new(shared: Arc<Shared>, knowledge: &SelfKnowledge) -> Self {
+        Self {
+            shared,
+            sequence: knowledge.sequence,
+            has_damage: knowledge.has_damage,
+            segments: Segments::default(),
+            full: None,
+        }
     }
 
     pub(crate) fn run(mut self) {
         self.shared.medium.restore_ballast();
         loop {
-            match self.next() {
+            match self.shared.next(!self.segments.is_swept()) {
                 Work::Group(group) => self.commit_group(group),
                 Work::Refuse(error, reply) => tell(reply, Err(error)),
-                Work::Check(reply) => {
-                    let result = self.check();
-                    drop(catch_unwind(AssertUnwindSafe(|| reply(result))));
-                }
+                Work::Errand(errand) => drop(catch_unwind(AssertUnwindSafe(|| errand(&mut self)))),
+                Work::Met(keys) => drop(self.look_at_damage(&keys)),
                 Work::Reopen => self.reopen(),
+                Work::Idle => self.sweep_one(),
                 Work::Close => break,
             }
+            self.segments.reap(self.shared.medium.files());
         }
         self.close();
-    }
-
-    fn next(&self) -> Work {
-        let mut queue = hold(&self.shared.queue);
-        loop {
-            if core::mem::take(&mut queue.broken) {
-                return Work::Reopen;
-            }
-            match queue.requests.pop_front() {
-                Some(Request::Commit(first)) => return Work::Group(gather(&mut queue, first)),
-                Some(Request::Refuse(error, reply)) => return Work::Refuse(error, reply),
-                Some(Request::Check(reply)) => return Work::Check(reply),
-                None if queue.closing => return Work::Close,
-                None => queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
     }
 
     fn commit_group(&mut self, group: Vec<Pending>) {
         let outcomes = match self.try_group(&group) {
             Ok(outcomes) => outcomes,
             Err(_) => {
-                // After a fault redb refuses everything until the file is opened again. Which batch was too much for
-                // the disk shows when each is tried alone.
-                self.reopen();
+                // Which batch was too much for the disk shows when each is tried alone.
+                self.recover();
                 self.one_by_one(&group)
             }
         };
@@ -266,11 +107,11 @@ impl Writer {
         let frees = pending.priority == Priority::High
             || pending.batch.iter().all(|op| matches!(op, Op::Delete { .. }));
         if result == Err(Fault::Full) && frees && self.shared.medium.release_ballast() {
-            self.reopen();
+            self.recover();
             result = self.try_alone(pending);
         }
         if let Err(fault) = &result {
-            self.reopen();
+            self.recover();
             if *fault == Fault::Full {
                 self.full = Some(FullMark {
                     room: self.shared.medium.room(),
@@ -287,6 +128,13 @@ impl Writer {
         Ok(outcomes.into_iter().next().unwrap_or(Err(CommitError::Closed)))
     }
 
+    /// After a fault redb refuses everything until the file is opened again. One of a segment file is none of redb's.
+    fn recover(&mut self) {
+        if !self.segments.discard(self.shared.medium.files()) {
+            self.reopen();
+        }
+    }
+
     /// Commits a group in one transaction; what became of each batch, or the fault by which all of them failed.
     fn try_group(&mut self, group: &[Pending]) -> Result<Vec<Outcome>, Fault> {
         self.look_for_room();
@@ -296,59 +144,104 @@ impl Writer {
         }
         let shared = Arc::clone(&self.shared);
         let state = shared.state();
-        let database = match &*state {
-            State::Open(database) => database,
-            State::Broken(fault) => return Err(fault.clone()),
-        };
-        let mut usage = shared.usage();
+        match &*state {
+            State::Open(database) => self.transact(database, group),
+            State::Broken(fault) => Err(fault.clone()),
+        }
+    }
+
+    fn transact(&mut self, database: &Database, group: &[Pending]) -> Result<Vec<Outcome>, Fault> {
+        let shared = Arc::clone(&self.shared);
+        let before = shared.usage();
+        let mut usage = before;
         let sequence = self.sequence.saturating_add(1);
-        let outcomes = contained(|| {
+        let result = contained(|| {
             let txn = database.begin_write()?;
-            let mut writing = Writing::new(&txn)?;
+            #[cfg(test)]
+            let txn = self.spoil(txn)?;
+            let mut writing = Writing::new(&txn, self.has_damage)?;
             let mut outcomes = Vec::with_capacity(group.len());
             for pending in group {
                 outcomes.push(self.write(&mut writing, &mut usage, pending)?);
             }
-            if outcomes.iter().any(Result::is_ok) {
-                writing.finish(&usage, sequence)?;
-                txn.commit()?;
-            } else {
+            if !outcomes.iter().any(Result::is_ok) {
                 drop(writing);
                 txn.abort()?;
+                return Ok((outcomes, Vec::new()));
             }
-            Ok(outcomes)
-        })?;
+            let dropped = writing.finish(&before, &usage, sequence)?;
+            self.settle()?;
+            #[cfg(test)]
+            if shared.medium.broken().removes_before_commit {
+                self.segments.doom(shared.next_generation(), dropped.clone());
+                self.segments.reap(shared.files());
+            }
+            txn.commit()?;
+            Ok((outcomes, dropped))
+        });
+        let (outcomes, dropped) = result?;
         if outcomes.iter().any(Result::is_ok) {
             self.sequence = sequence;
-            *hold(&shared.usage) = usage;
+            shared.set_usage(usage);
+        }
+        if !dropped.is_empty() {
+            self.segments.doom(shared.next_generation(), dropped);
         }
         Ok(outcomes)
     }
 
+    fn settle(&mut self) -> Result<(), Fault> {
+        #[cfg(test)]
+        if self.shared.medium.broken().refers_before_sync {
+            return Ok(self.segments.settle_without_sync(self.shared.medium.files())?);
+        }
+        Ok(self.segments.settle(self.shared.medium.files())?)
+    }
+
+    #[cfg(test)]
+    fn spoil(&self, mut txn: redb::WriteTransaction) -> Result<redb::WriteTransaction, Fault> {
+        if self.shared.medium.broken().acknowledges_before_sync {
+            txn.set_durability(redb::Durability::None)?;
+        }
+        Ok(txn)
+    }
+
     /// Adds one batch to a transaction, if it may come in.
     fn write(
-        &self,
+        &mut self,
         writing: &mut Writing<'_>,
         usage: &mut Usage,
         pending: &Pending,
-    ) -> Result<Outcome, redb::Error> {
+    ) -> Result<Outcome, Fault> {
         if let Err(error) = pending.batch.iter().try_for_each(Op::check) {
             return Ok(Err(error));
         }
-        let after = usage.after(&pending.batch, |table, key| writing.entry_bytes(table, key))?;
-        if !self.shared.limits.allow(usage.bytes(), after.bytes(), pending.priority) {
-            return Ok(Err(CommitError::Full(FullCause::Limit)));
+        // Entries are looked up beforehand only where it matters what they replace.
+        let most = pending.batch.iter().fold(usage.bytes(), |sum, op| match op {
+            Op::Put { .. } => sum.saturating_add(crate::op::count(op.bytes())),
+            Op::Delete { .. } => sum,
+        });
+        if self.full.is_some() || !self.shared.limits.allow(usage.bytes(), most, pending.priority) {
+            let after = usage.after(&pending.batch, |table, key| writing.entry_bytes(table, key))?;
+            if !self.shared.limits.allow(usage.bytes(), after.bytes(), pending.priority) {
+                return Ok(Err(CommitError::Full(FullCause::Limit)));
+            }
+            if let Some(full) = &self.full
+                && after.bytes() > usage.bytes()
+                && (pending.priority == Priority::Normal || full.ballast_gone)
+            {
+                return Ok(Err(CommitError::Full(FullCause::Disk)));
+            }
         }
-        if let Some(full) = &self.full
-            && after.bytes() > usage.bytes()
-            && (pending.priority == Priority::Normal || full.ballast_gone)
-        {
-            return Ok(Err(CommitError::Full(FullCause::Disk)));
+        let names = writing.stage(&pending.batch, self.shared.medium.files(), &mut self.segments)?;
+        for (index, op) in pending.batch.iter().enumerate() {
+            let before = writing.apply(op, names.get(&index))?;
+            let after = match op {
+                Op::Put { .. } => Some(crate::op::count(op.bytes())),
+                Op::Delete { .. } => None,
+            };
+            usage.change(op.table(), before, after);
         }
-        for op in &pending.batch {
-            writing.apply(op)?;
-        }
-        *usage = after;
         Ok(Ok(()))
     }
 
@@ -362,74 +255,39 @@ impl Writer {
         }
     }
 
-    fn reopen(&mut self) {
-        let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn reopen(&mut self) {
+        // What the failed transaction wrote into files may be referred to or not; the new database knows.
+        self.segments.sweep_again();
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
         // The old database must be gone, with its lock on the file, before the new one comes.
         let old = core::mem::replace(&mut *state, State::Broken(Fault::Closed));
         drop(catch_unwind(AssertUnwindSafe(move || drop(old))));
-        *state = match medium::open(&*self.shared.medium, self.shared.cache_bytes, true) {
+        *state = match medium::open(&*shared.medium, shared.cache_bytes, true) {
             Ok((_, knowledge)) if knowledge.sequence < self.sequence => {
                 State::Broken(Fault::Corrupt("what was acknowledged last is gone".into()))
             }
             Ok((database, knowledge)) => {
                 self.sequence = knowledge.sequence;
-                *hold(&self.shared.usage) = knowledge.usage;
+                self.has_damage = knowledge.has_damage;
+                shared.set_usage(knowledge.usage);
                 State::Open(database)
             }
             Err(fault) => State::Broken(fault),
         };
     }
 
-    fn check(&self) -> Result<bool, Fault> {
-        let started = Instant::now();
-        let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
-        let result = loop {
-            let database = match &mut *state {
-                State::Open(database) => database,
-                State::Broken(fault) => return Err(fault.clone()),
-            };
-            match contained(|| Ok(database.check_integrity()?)) {
-                Err(Fault::Readers) if started.elapsed() < READERS_WAIT => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                other => break other,
-            }
-        };
-        if let Err(fault @ (Fault::Corrupt(_) | Fault::Io(_) | Fault::Full)) = &result {
-            *state = State::Broken(fault.clone());
-        }
-        result
-    }
-
-    fn close(self) {
-        let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+    fn close(mut self) {
+        self.segments.reap(self.shared.medium.files());
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
         let old = core::mem::replace(&mut *state, State::Broken(Fault::Closed));
         if let State::Open(database) = old
             && contained(|| Ok(database.close()?)).is_ok()
         {
-            self.shared.medium.closed(self.sequence);
+            shared.medium.closed(self.sequence);
         }
     }
-}
-
-fn gather(queue: &mut Queue, first: Pending) -> Vec<Pending> {
-    let mut bytes = first.bytes;
-    let mut group = vec![first];
-    while bytes < GROUP_BYTES_MAX {
-        match queue.requests.pop_front() {
-            Some(Request::Commit(pending)) => {
-                bytes = bytes.saturating_add(pending.bytes);
-                group.push(pending);
-            }
-            Some(other) => {
-                queue.requests.push_front(other);
-                break;
-            }
-            None => break,
-        }
-    }
-    queue.bytes = queue.bytes.saturating_sub(bytes);
-    group
 }
 
 /// A reply that panics is its owner's fault and must not cost the others their store.

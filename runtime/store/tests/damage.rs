@@ -138,12 +138,12 @@ fn a_store_of_a_newer_release_is_refused_as_it_is() {
         let table = redb::TableDefinition::<&str, &[u8]>::new("store");
         txn.open_table(table)
             .expect("our table")
-            .insert("format", 2_u32.to_be_bytes().as_slice())
+            .insert("format", 3_u32.to_be_bytes().as_slice())
             .expect("writable");
         txn.commit().expect("writable");
     }
     let error = Store::open(dir.path(), Options::default()).expect_err("newer");
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
 }
 
 #[test]

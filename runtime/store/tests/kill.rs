@@ -13,7 +13,11 @@ const ROUNDS: u32 = 12;
 
 fn batch(number: u32) -> Vec<Op> {
     let key = number.to_be_bytes();
-    let len = if number.is_multiple_of(10) { 30_000 } else { 1024 };
+    let len = match number % 20 {
+        0 => 200_000,
+        10 => 30_000,
+        _ => 1024,
+    };
     let value: Vec<u8> = key.into_iter().cycle().take(len).collect();
     vec![Op::put(Table::Bundles, key, value), Op::put(Table::Seen, key, *b"")]
 }

@@ -1,10 +1,13 @@
-//! Power is cut at every change the store makes to its disk.
+//! Power is cut at every change the store makes to its disk, to the redb file and to segment files.
 
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::mpsc;
 
-use super::disk::{Event, FaultyDisk, play};
-use super::{numbered, open, whole_batches};
+use super::disk::{Event, FaultyDisk, Image, Log};
+use super::{numbered, open, segment_files, whole_batches};
 use crate::Options;
+use crate::medium::Broken;
 
 /// A small generator, so that a failing cut can be replayed by its number.
 struct Dice(u64);
@@ -21,12 +24,15 @@ impl Dice {
 }
 
 /// Commits numbered batches, some alone and some in groups, and notes in the disk's log when each is acknowledged.
-fn recorded() -> Vec<Event> {
-    let disk = FaultyDisk::default();
+fn recorded(broken: Broken) -> Log {
+    let disk = FaultyDisk::broken(broken);
     let store = open(&disk, Options { cache_bytes: 64 * 1024, ..Options::default() }).unwrap();
     let mut next = 0;
-    for in_flight in [1, 1, 6, 1, 9, 1, 4] {
+    for in_flight in [1, 1, 6, 1, 9, 1, 1, 4, 1, 2, 1, 3, 1, 1, 8, 1, 1, 1] {
         let (sender, receiver) = mpsc::channel();
+        // The writer waits until all of them are there, so that they make one group in every run.
+        let (go, wait) = mpsc::channel::<()>();
+        store.shared.send(Box::new(move |_| wait.recv().unwrap()));
         for number in next..next + in_flight {
             let (disk, sender) = (disk.clone(), sender.clone());
             let reply = move |result: Result<(), _>| {
@@ -36,86 +42,111 @@ fn recorded() -> Vec<Event> {
             };
             store.submit(numbered(number), Box::new(reply));
         }
+        go.send(()).unwrap();
         (0..in_flight).for_each(|_| receiver.recv().unwrap());
         next += in_flight;
     }
     drop(store);
-    disk.state().log.clone()
+    let events = disk.state().log.clone();
+    events.into()
 }
 
-/// The disk after a cut: everything that was synced, and of the rest what `survives`.
-fn after_cut(log: &[Event], mut survives: impl FnMut(usize) -> bool) -> Vec<u8> {
-    let synced = log.iter().rposition(|event| matches!(event, Event::Sync)).map_or(0, |at| at + 1);
-    let mut image = Vec::new();
-    log[..synced].iter().for_each(|event| play(&mut image, event));
-    let rest = log[synced..].iter().filter(|event| !matches!(event, Event::Note(_)));
-    for (at, event) in rest.enumerate() {
-        if survives(at) {
-            play(&mut image, event);
-        }
-    }
-    image
+fn acknowledged(log: &Log, cut: usize) -> u32 {
+    let notes = log.events[..cut].iter();
+    notes.fold(0, |most, event| if let Event::Note(number) = event { most.max(number + 1) } else { most })
 }
 
-fn acknowledged(log: &[Event]) -> u32 {
-    log.iter()
-        .fold(0, |most, event| if let Event::Note(number) = event { most.max(number + 1) } else { most })
+/// Before the first layout is complete there is no store yet; in a directory such a file never gets its name.
+fn laid_out(log: &Log) -> usize {
+    log.events.iter().position(|event| matches!(event, Event::Note(_))).unwrap()
+}
+
+/// What a disk may hold after a cut: nothing that was not synced, all of it, parts of it in any order (each change
+/// lasts or is lost on its own).
+fn images(log: &Log, cut: usize) -> [Image; 4] {
+    let mut dice = Dice(u64::try_from(cut).unwrap());
+    [
+        Image::default().then(log, cut, |_| false),
+        Image::default().then(log, cut, |_| true),
+        Image::default().then(log, cut, |_| dice.coin()),
+        Image::default().then(log, cut, |_| !dice.roll().is_multiple_of(8)),
+    ]
+}
+
+/// Opens what a cut left: what was acknowledged is there, nothing is there in part, no orphan stays, and it goes on.
+fn must_be_whole(image: Image, acknowledged: u32, what: &dyn core::fmt::Display) {
+    let disk = FaultyDisk::with(image);
+    let store = open(&disk, Options::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let there = whole_batches(&store);
+    assert!(there >= acknowledged, "{what}: {there} batches are there of {acknowledged}");
+    assert_eq!(segment_files(&disk), super::expected_files(there), "{what}");
+    store.commit(numbered(there)).unwrap_or_else(|error| panic!("{what}: {error}"));
 }
 
 #[test]
 fn power_may_be_cut_at_every_write_and_every_sync() {
-    let log = recorded();
-    // Before the first layout is complete there is no store yet; in a directory such a file never gets its name.
-    let laid_out = log.iter().position(|event| matches!(event, Event::Note(_))).unwrap();
-    for cut in laid_out..=log.len() {
-        let log = &log[..cut];
-        let mut dice = Dice(u64::try_from(cut).unwrap());
-        let images = [
-            after_cut(log, |_| false),
-            after_cut(log, |_| true),
-            after_cut(log, |_| dice.coin()),
-            after_cut(log, |_| !dice.roll().is_multiple_of(8)),
-        ];
-        for (way, image) in images.into_iter().enumerate() {
-            let store = open(&FaultyDisk::with(image), Options::default())
-                .unwrap_or_else(|error| panic!("cut {cut}, way {way}: {error}"));
-            let there = whole_batches(&store);
-            assert!(there >= acknowledged(log), "cut {cut}, way {way}: {there} batches are there");
+    let log = recorded(Broken::default());
+    let first = laid_out(&log);
+    for cut in first..=log.events.len() {
+        for (way, image) in images(&log, cut).into_iter().enumerate() {
+            must_be_whole(image, acknowledged(&log, cut), &format_args!("cut {cut}, way {way}"));
         }
     }
+    let points = log.events[first..].iter().filter(|event| !matches!(event, Event::Note(_)));
+    let (syncs, writes): (Vec<_>, Vec<_>) = points.partition(|event| event.is_sync());
+    println!("cut at {} changes and {} syncs, in 4 ways each", writes.len(), syncs.len());
 }
 
 #[test]
 fn a_write_may_be_torn() {
-    let log = recorded();
-    let laid_out = log.iter().position(|event| matches!(event, Event::Note(_))).unwrap();
-    for cut in laid_out..log.len() {
-        let Event::Write(offset, data) = &log[cut] else { continue };
-        let mut torn = log[..cut].to_vec();
-        torn.push(Event::Write(*offset, data[..data.len() / 2].to_vec()));
-        let image = after_cut(&torn, |_| true);
-        let store =
-            open(&FaultyDisk::with(image), Options::default()).unwrap_or_else(|e| panic!("cut {cut}: {e}"));
-        assert!(whole_batches(&store) >= acknowledged(&torn), "cut {cut}");
+    let log = recorded(Broken::default());
+    let mut torn_writes = 0;
+    for cut in laid_out(&log)..log.events.len() {
+        let torn = match &log.events[cut] {
+            Event::Write(offset, data) => Event::Write(*offset, data[..data.len() / 2].to_vec()),
+            Event::Fill(inode, offset, data) => Event::Fill(*inode, *offset, data[..data.len() / 3].to_vec()),
+            _ => continue,
+        };
+        torn_writes += 1;
+        let mut image = Image::default().then(&log, cut, |_| true);
+        image.play(&torn);
+        must_be_whole(image, acknowledged(&log, cut), &format_args!("torn at {cut}"));
     }
+    println!("{torn_writes} torn writes");
 }
 
 #[test]
 fn power_may_be_cut_again_while_the_store_recovers() {
-    let log = recorded();
-    let laid_out = log.iter().position(|event| matches!(event, Event::Note(_))).unwrap();
-    for cut in (laid_out..=log.len()).step_by(17) {
-        let first = after_cut(&log[..cut], |at| at % 2 == 0);
+    let log = recorded(Broken::default());
+    let mut cuts = 0;
+    for cut in (laid_out(&log)..=log.events.len()).step_by(29) {
+        let first = Image::default().then(&log, cut, |at| at % 2 == 0);
         let recovery = FaultyDisk::with(first.clone());
-        drop(open(&recovery, Options::default()).unwrap());
-        let steps = recovery.state().log.clone();
-        for again in 0..=steps.len() {
-            let mut all = vec![Event::Write(0, first.clone()), Event::Sync];
-            all.extend_from_slice(&steps[..again]);
-            let image = after_cut(&all, |at| at % 3 != 0);
-            let store = open(&FaultyDisk::with(image), Options::default())
-                .unwrap_or_else(|error| panic!("cut {cut}, then {again}: {error}"));
-            assert!(whole_batches(&store) >= acknowledged(&log[..cut]), "cut {cut}, then {again}");
+        whole_batches(&open(&recovery, Options::default()).unwrap());
+        let steps = Log::from(recovery.state().log.clone());
+        for again in 0..=steps.events.len() {
+            let image = first.clone().then(&steps, again, |at| at % 3 != 0);
+            must_be_whole(image, acknowledged(&log, cut), &format_args!("cut {cut}, then {again}"));
+            cuts += 1;
         }
+    }
+    println!("{cuts} second cuts");
+}
+
+#[test]
+fn a_store_that_breaks_its_promise_is_caught() {
+    for broken in [
+        Broken { acknowledges_before_sync: true, ..Broken::default() },
+        Broken { refers_before_sync: true, ..Broken::default() },
+        Broken { removes_before_commit: true, ..Broken::default() },
+    ] {
+        let log = recorded(broken);
+        let is_caught = (laid_out(&log)..=log.events.len()).any(|cut| {
+            images(&log, cut).into_iter().any(|image| {
+                let check = || must_be_whole(image, acknowledged(&log, cut), &"a broken variant");
+                catch_unwind(AssertUnwindSafe(check)).is_err()
+            })
+        });
+        assert!(is_caught, "{broken:?} is not noticed");
     }
 }

@@ -157,7 +157,7 @@ fn a_check_finds_a_blob_that_is_not_what_its_key_says() {
 
 #[test]
 fn the_file_is_at_most_four_times_as_large_as_what_is_in_it() {
-    for (len, entries) in [(100_usize, 20_000_u32), (1024, 6000), (9000, 600), (1_000_000, 12)] {
+    for (len, entries) in [(100_usize, 20_000_u32), (1024, 6000), (9000, 600), (100_000, 100)] {
         let disk = FaultyDisk::default();
         let store = open(&disk, Options::default()).unwrap();
         for first in (0..entries).step_by(500) {
@@ -169,7 +169,7 @@ fn the_file_is_at_most_four_times_as_large_as_what_is_in_it() {
         }
         let inside = store.usage().bytes();
         drop(store);
-        let file = u64::try_from(disk.durable().len()).unwrap();
+        let file = u64::try_from(disk.durable().redb.len()).unwrap();
         assert!(file <= inside * 4, "{len} bytes each: {inside} bytes make a file of {file}");
     }
 }
