@@ -70,7 +70,7 @@ pub enum Frame<'a> {
     },
     /// I send nothing more.
     Bye,
-    /// The next message of the reconciliation of a topic.
+    /// The next message of the [reconciliation](crate::reconcile) of a topic.
     Reconcile {
         /// What is reconciled.
         topic: Topic,

@@ -88,6 +88,7 @@ mod meet;
 mod outgoing;
 pub mod parcel;
 mod queue;
+pub mod reconcile;
 
 pub use event::{MeetError, MeetEvent, Transmit};
 pub use frame::{
