@@ -1,5 +1,7 @@
 //! What the store costs over what it stands on: 1 KiB values in batches against bare redb with the same batches, and
-//! large values against plain files that are written and synced. Both sides in turns, on the same disk, in one run.
+//! large values against plain files that are written and synced. Both sides in turns, on the same disk, in one run;
+//! the best of several rounds of each.
+//! With the argument `large`, the values of 1 MiB alone.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -16,6 +18,10 @@ const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 fn main() {
     let dir = tempfile::tempdir_in(".").expect("the current directory can be written");
+    if std::env::args().any(|argument| argument == "large") {
+        large(dir.path(), 1 << 20, 192);
+        return;
+    }
     for (batch, batches) in [(1, 400), (32, 200), (1000, 24)] {
         small(dir.path(), batch, batches);
     }
@@ -41,7 +47,7 @@ fn small(dir: &Path, batch: u32, count: u32) {
         store.push(in_store(&dir.join(format!("store-{batch}-{round}")), all.clone(), 1));
         bare.push(in_redb(&dir.join(format!("bare-{batch}-{round}")), &all));
     }
-    let (store, bare) = (median(store), median(bare));
+    let (store, bare) = (best(store), best(bare));
     let rate = |seconds: f64| f64::from(batch * count) / seconds;
     report(&format!(
         "1 KiB, batches of {batch}: store {:.0}/s, bare redb {:.0}/s, {:.0} %",
@@ -59,7 +65,7 @@ fn large(dir: &Path, bytes: u32, count: u32) {
         files.push(in_files(&dir.join(format!("files-{bytes}-{round}")), &all));
         single.push(in_one_file(&dir.join(format!("file-{bytes}-{round}")), &all));
     }
-    let rate = |times| f64::from(bytes) * f64::from(count) / median(times) / 1e6;
+    let rate = |times| f64::from(bytes) * f64::from(count) / best(times) / 1e6;
     report(&format!(
         "{} KiB, 32 in flight: store {:.0} MB/s, a synced file each {:.0} MB/s, one file synced every 16 {:.0} MB/s",
         bytes >> 10,
@@ -148,9 +154,9 @@ fn in_one_file(path: &Path, batches: &[Batch]) -> f64 {
     seconds
 }
 
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN)
+/// What else the machine does only adds to a time.
+fn best(seconds: Vec<f64>) -> f64 {
+    seconds.into_iter().fold(f64::INFINITY, f64::min)
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]

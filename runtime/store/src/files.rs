@@ -5,8 +5,12 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::PathBuf;
+use std::thread;
 
 use crate::medium::{forget_cached, private};
+
+/// So many syncs are under way at a time.
+const SYNC_THREADS_MAX: usize = 8;
 
 /// A file that was written and may still be in memory only.
 pub(crate) trait Written: Debug + Send {
@@ -20,6 +24,14 @@ pub(crate) trait Files: Debug + Send + Sync {
     fn make_dir(&self, path: &str) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &str) -> io::Result<()>;
+    /// Makes the names in several directories durable.
+    fn sync_dirs(&self, paths: &[String]) -> io::Result<()> {
+        paths.iter().try_for_each(|path| self.sync_dir(path))
+    }
+    /// Makes the content of several files durable.
+    fn sync_files(&self, written: &mut [&mut Box<dyn Written>]) -> io::Result<()> {
+        written.iter_mut().try_for_each(|written| written.sync())
+    }
     /// Writes a file, replacing what has its name.
     fn write(&self, path: &str, content: &[u8]) -> io::Result<Box<dyn Written>>;
     /// Renames a file, replacing what has its new name.
@@ -66,6 +78,15 @@ impl Files for DirectoryFiles {
         File::open(self.root.join(path))?.sync_all()
     }
 
+    fn sync_dirs(&self, paths: &[String]) -> io::Result<()> {
+        let mut paths: Vec<&String> = paths.iter().collect();
+        side_by_side(&mut paths, |path| self.sync_dir(path))
+    }
+
+    fn sync_files(&self, written: &mut [&mut Box<dyn Written>]) -> io::Result<()> {
+        side_by_side(written, |written| written.sync())
+    }
+
     fn write(&self, path: &str, content: &[u8]) -> io::Result<Box<dyn Written>> {
         let mut file = private().create(true).truncate(true).open(self.root.join(path))?;
         file.write_all(content)?;
@@ -102,4 +123,21 @@ impl Files for DirectoryFiles {
             forget_cached(&file);
         }
     }
+}
+
+/// Syncs several things on several threads: a disk makes one flush of those that come at the same time.
+fn side_by_side<T: Send>(items: &mut [T], sync: impl Fn(&mut T) -> io::Result<()> + Sync) -> io::Result<()> {
+    if let [single] = items {
+        return sync(single);
+    }
+    let share = items.len().div_ceil(SYNC_THREADS_MAX).max(1);
+    thread::scope(|scope| {
+        let threads: Vec<_> = items
+            .chunks_mut(share)
+            .map(|share| thread::Builder::new().spawn_scoped(scope, || share.iter_mut().try_for_each(&sync)))
+            .collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread?.join().unwrap_or_else(|_| Err(io::Error::other("a thread that synced panicked")))
+        })
+    })
 }

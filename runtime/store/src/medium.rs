@@ -17,7 +17,7 @@ use crate::segments::SEGMENTS_DIR;
 
 /// Room on the disk that is held back for deleting when nothing else is left, and for opening a store on a full disk.
 const BALLAST_BYTES: usize = 1024 * 1024;
-/// Larger files that were closed cleanly are opened without reading them as a whole first.
+/// Larger files are opened without reading them as a whole first, if redb knows that they are whole.
 const CHECK_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const STORE_FILE: &str = "store.redb";
 const NEW_FILE: &str = "store.redb.new";
@@ -36,6 +36,11 @@ pub(crate) trait Medium: Debug + Send + Sync {
 
     /// Length of the redb file.
     fn file_bytes(&self) -> u64;
+
+    /// Up to this length the redb file is checked as a whole whenever it is opened.
+    fn check_bytes_max(&self) -> u64 {
+        CHECK_BYTES_MAX
+    }
 
     /// Lets the system forget what it remembers of the redb file, so that the next reading asks the disk.
     fn forget(&self) {}
@@ -205,8 +210,6 @@ impl Medium for Directory {
         if after_error {
             forget_cached(&file);
         }
-        let trusted = !after_error && self.closed_at().is_some() && metadata.len() > CHECK_BYTES_MAX;
-        builder.set_check_integrity_on_open(!trusted);
         Ok(builder.create_with_backend(FileBackend::new(file)?)?)
     }
 
@@ -306,6 +309,11 @@ pub(crate) fn forget_cached(file: &File) {
     let _ = file;
 }
 
+/// Whether the redb file is so long that it is not to be read as a whole without need.
+pub(crate) fn is_long(medium: &dyn Medium) -> bool {
+    medium.file_bytes() > medium.check_bytes_max()
+}
+
 /// Opens a database on a medium and reads what it knows about itself.
 pub(crate) fn open(
     medium: &dyn Medium,
@@ -314,7 +322,10 @@ pub(crate) fn open(
 ) -> Result<(Database, layout::SelfKnowledge), Fault> {
     let attempt = || {
         let mut builder = Builder::new();
-        builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
+        // Of a longer file redb has noted whether its last commit can be trusted: after a clean end, or after
+        // `Writer::record`. If not, it checks the whole of it as well.
+        let check = after_error || !is_long(medium);
+        builder.set_cache_size(cache_bytes).set_check_integrity_on_open(check);
         let database = contained(|| medium.open(&mut builder, after_error))?;
         let knowledge = layout::prepare(&database)?;
         Ok((database, knowledge))

@@ -26,8 +26,6 @@ const GROUP_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 const GROUP_FILES_MAX: usize = 64;
 /// Counted for each operation besides its bytes.
 const OP_OVERHEAD_BYTES: usize = 64;
-/// When nothing waits, the writer looks for orphans after so long.
-const IDLE: Duration = Duration::from_millis(20);
 /// Damaged keys that readers met and the writer has not looked at yet.
 const MET_MAX: usize = 1024;
 
@@ -224,8 +222,8 @@ impl Shared {
         core::mem::replace(&mut hold(&self.generation), Arc::new(()))
     }
 
-    /// Waits for work. One who has nothing better to do than to `tidy` is sent to do so after a while.
-    pub(crate) fn next(&self, tidy: bool) -> Work {
+    /// Waits for work, or until there was none for so long.
+    pub(crate) fn next(&self, idle: Option<Duration>) -> Work {
         let mut queue = hold(&self.queue);
         loop {
             if core::mem::take(&mut queue.broken) {
@@ -237,15 +235,19 @@ impl Shared {
                 Some(Request::Errand(errand)) => return Work::Errand(errand),
                 None if !queue.met.is_empty() => return Work::Met(core::mem::take(&mut queue.met)),
                 None if queue.closing => return Work::Close,
-                None if tidy => {
-                    let waited = self.wake.wait_timeout(queue, IDLE);
-                    let (held, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                    if timeout.timed_out() && held.requests.is_empty() {
-                        return Work::Idle;
+                None => {
+                    queue = match idle {
+                        Some(idle) => {
+                            let waited = self.wake.wait_timeout(queue, idle);
+                            let (held, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                            if timeout.timed_out() && held.requests.is_empty() {
+                                return Work::Idle;
+                            }
+                            held
+                        }
+                        None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
                     }
-                    queue = held;
                 }
-                None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }

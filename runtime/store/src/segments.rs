@@ -206,17 +206,13 @@ impl Segments {
         files: &dyn Files,
         staged: &mut BTreeMap<Name, Option<Box<dyn Written>>>,
     ) -> io::Result<()> {
-        for written in staged.values_mut().flatten() {
-            written.sync()?;
-        }
+        files.sync_files(&mut staged.values_mut().flatten().collect::<Vec<_>>())?;
         let mut dirs = BTreeSet::new();
         for name in staged.keys() {
             files.rename(&format!("{}{PASSING}", path(name)), &path(name))?;
             dirs.insert(bucket(name));
         }
-        for dir in &dirs {
-            files.sync_dir(dir)?;
-        }
+        files.sync_dirs(&dirs.iter().cloned().collect::<Vec<_>>())?;
         // Directories that may be new: their names are in `segments`, and its own name in the store's directory.
         if !dirs.is_subset(&self.dirs) {
             files.sync_dir(SEGMENTS_DIR)?;

@@ -48,7 +48,7 @@ impl Store {
     /// Opens the store in `dir`, and creates both where they are missing. A store of an older format is upgraded: see
     /// [`Store::format_found`].
     ///
-    /// A file up to 256 MiB, or one that was not closed cleanly, is read as a whole and checked.
+    /// A file up to 256 MiB, or one whose process was killed while it wrote, is read as a whole and checked.
     ///
     /// # Errors
     /// [`StoreError`]: the directory is in use, the format is newer, the file is damaged, the system refused.

@@ -8,6 +8,7 @@ use redb::Database;
 
 use crate::fault::{Fault, contained};
 use crate::layout::{self, FORMAT};
+use crate::medium;
 use crate::op::Table;
 use crate::queue::State;
 use crate::reading::{Reading, damaged, is_referred_to};
@@ -17,6 +18,10 @@ use crate::writing::Writing;
 
 /// Work that needs the database for itself waits so long for readers to finish.
 const READERS_WAIT: Duration = Duration::from_secs(2);
+/// When nothing waits, the writer looks for orphans after so long.
+const SWEEP_AFTER: Duration = Duration::from_millis(20);
+/// And it records what shortens the next opening after so long.
+const RECORD_AFTER: Duration = Duration::from_secs(5);
 
 impl Writer {
     /// Does something to the database while nobody reads.
@@ -48,6 +53,45 @@ impl Writer {
     pub(crate) fn finish_upgrade(&mut self) -> Result<u32, Fault> {
         self.alone(|database| layout::finish_upgrade(database))?;
         Ok(FORMAT)
+    }
+
+    /// How long the writer waits before it tidies up; none when there is nothing to tidy.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        if !self.segments.is_swept() {
+            Some(SWEEP_AFTER)
+        } else if !self.is_recorded && medium::is_long(&*self.shared.medium) {
+            Some(RECORD_AFTER)
+        } else {
+            None
+        }
+    }
+
+    /// What is done when nothing else waits.
+    pub(crate) fn tidy(&mut self) {
+        if self.segments.is_swept() {
+            self.record();
+        } else {
+            self.sweep_one();
+        }
+    }
+
+    /// Commits nothing but redb's own record of which pages are in use, with two syncs: were the process killed now, a
+    /// long file opens as soon as if it had been closed. Done at each commit it would cost many times the commit.
+    pub(crate) fn record(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let result = match &*shared.state() {
+            State::Open(database) => contained(|| {
+                let mut txn = database.begin_write()?;
+                txn.set_quick_repair(true);
+                Ok(txn.commit()?)
+            }),
+            State::Broken(_) => Ok(()),
+        };
+        // Whatever came of it, it is not tried again before the next commit.
+        self.is_recorded = true;
+        if result.is_err() {
+            self.reopen();
+        }
     }
 
     /// Sweeps one directory of segment files. What goes wrong is tried again after the next opening.
@@ -132,6 +176,7 @@ impl Writer {
         writing.finish(&usage, &usage, sequence)?;
         txn.commit()?;
         self.sequence = sequence;
+        self.is_recorded = false;
         self.has_damage = true;
         Ok(())
     }

@@ -34,6 +34,8 @@ pub(crate) struct Writer {
     /// Some values are known to be damaged.
     pub(crate) has_damage: bool,
     pub(crate) segments: Segments,
+    /// The last commit recorded what redb needs to open the file without reading all of it.
+    pub(crate) is_recorded: bool,
     full: Option<FullMark>,
 }
 
@@ -44,6 +46,7 @@ impl Writer {
             sequence: knowledge.sequence,
             has_damage: knowledge.has_damage,
             segments: Segments::default(),
+            is_recorded: false,
             full: None,
         }
     }
@@ -51,13 +54,13 @@ impl Writer {
     pub(crate) fn run(mut self) {
         self.shared.medium.restore_ballast();
         loop {
-            match self.shared.next(!self.segments.is_swept()) {
+            match self.shared.next(self.idle()) {
                 Work::Group(group) => self.commit_group(group),
                 Work::Refuse(error, reply) => tell(reply, Err(error)),
                 Work::Errand(errand) => drop(catch_unwind(AssertUnwindSafe(|| errand(&mut self)))),
                 Work::Met(keys) => drop(self.look_at_damage(&keys)),
                 Work::Reopen => self.reopen(),
-                Work::Idle => self.sweep_one(),
+                Work::Idle => self.tidy(),
                 Work::Close => break,
             }
             self.segments.reap(self.shared.medium.files());
@@ -182,6 +185,7 @@ impl Writer {
         let (outcomes, dropped) = result?;
         if outcomes.iter().any(Result::is_ok) {
             self.sequence = sequence;
+            self.is_recorded = false;
             shared.set_usage(usage);
         }
         if !dropped.is_empty() {

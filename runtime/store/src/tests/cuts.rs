@@ -8,6 +8,7 @@ use super::disk::{Event, FaultyDisk, Image, Log};
 use super::{numbered, open, segment_files, whole_batches};
 use crate::Options;
 use crate::medium::Broken;
+use crate::writer::Writer;
 
 /// A small generator, so that a failing cut can be replayed by its number.
 struct Dice(u64);
@@ -24,8 +25,9 @@ impl Dice {
 }
 
 /// Commits numbered batches, some alone and some in groups, and notes in the disk's log when each is acknowledged.
-fn recorded(broken: Broken) -> Log {
+fn recorded(broken: Broken, is_long: bool) -> Log {
     let disk = FaultyDisk::broken(broken);
+    disk.state().is_long = is_long;
     let store = open(&disk, Options { cache_bytes: 64 * 1024, ..Options::default() }).unwrap();
     let mut next = 0;
     for in_flight in [1, 1, 6, 1, 9, 1, 1, 4, 1, 2, 1, 3, 1, 1, 8, 1, 1, 1] {
@@ -44,6 +46,9 @@ fn recorded(broken: Broken) -> Log {
         }
         go.send(()).unwrap();
         (0..in_flight).for_each(|_| receiver.recv().unwrap());
+        if is_long && in_flight == 1 {
+            store.shared.send(Box::new(Writer::record));
+        }
         next += in_flight;
     }
     drop(store);
@@ -75,17 +80,20 @@ fn images(log: &Log, cut: usize) -> [Image; 4] {
 
 /// Opens what a cut left: what was acknowledged is there, nothing is there in part, no orphan stays, and it goes on.
 fn must_be_whole(image: Image, acknowledged: u32, what: &dyn core::fmt::Display) {
-    let disk = FaultyDisk::with(image);
-    let store = open(&disk, Options::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    must_be_whole_on(&FaultyDisk::with(image), acknowledged, what);
+}
+
+fn must_be_whole_on(disk: &FaultyDisk, acknowledged: u32, what: &dyn core::fmt::Display) {
+    let store = open(disk, Options::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
     let there = whole_batches(&store);
     assert!(there >= acknowledged, "{what}: {there} batches are there of {acknowledged}");
-    assert_eq!(segment_files(&disk), super::expected_files(there), "{what}");
+    assert_eq!(segment_files(disk), super::expected_files(there), "{what}");
     store.commit(numbered(there)).unwrap_or_else(|error| panic!("{what}: {error}"));
 }
 
 #[test]
 fn power_may_be_cut_at_every_write_and_every_sync() {
-    let log = recorded(Broken::default());
+    let log = recorded(Broken::default(), false);
     let first = laid_out(&log);
     for cut in first..=log.events.len() {
         for (way, image) in images(&log, cut).into_iter().enumerate() {
@@ -98,8 +106,22 @@ fn power_may_be_cut_at_every_write_and_every_sync() {
 }
 
 #[test]
+fn a_long_file_that_is_not_checked_at_opening_is_cut_as_well() {
+    let log = recorded(Broken::default(), true);
+    let first = laid_out(&log);
+    for cut in first..=log.events.len() {
+        for (way, image) in images(&log, cut).into_iter().enumerate() {
+            let disk = FaultyDisk::with(image);
+            disk.state().is_long = true;
+            must_be_whole_on(&disk, acknowledged(&log, cut), &format_args!("cut {cut}, way {way}"));
+        }
+    }
+    println!("cut at {} changes and syncs of a long file, in 4 ways each", log.events.len() - first);
+}
+
+#[test]
 fn a_write_may_be_torn() {
-    let log = recorded(Broken::default());
+    let log = recorded(Broken::default(), false);
     let mut torn_writes = 0;
     for cut in laid_out(&log)..log.events.len() {
         let torn = match &log.events[cut] {
@@ -117,7 +139,7 @@ fn a_write_may_be_torn() {
 
 #[test]
 fn power_may_be_cut_again_while_the_store_recovers() {
-    let log = recorded(Broken::default());
+    let log = recorded(Broken::default(), false);
     let mut cuts = 0;
     for cut in (laid_out(&log)..=log.events.len()).step_by(29) {
         let first = Image::default().then(&log, cut, |at| at % 2 == 0);
@@ -140,7 +162,7 @@ fn a_store_that_breaks_its_promise_is_caught() {
         Broken { refers_before_sync: true, ..Broken::default() },
         Broken { removes_before_commit: true, ..Broken::default() },
     ] {
-        let log = recorded(broken);
+        let log = recorded(broken, false);
         let is_caught = (laid_out(&log)..=log.events.len()).any(|cut| {
             images(&log, cut).into_iter().any(|image| {
                 let check = || must_be_whole(image, acknowledged(&log, cut), &"a broken variant");
