@@ -40,6 +40,7 @@ pub mod pieces;
 pub mod quota;
 pub mod record;
 pub mod room;
+pub mod routing;
 pub mod seen;
 mod session;
 pub mod sweep;
