@@ -274,6 +274,13 @@ impl Encounters {
         self.slots.len()
     }
 
+    /// Neighbours, and nodes that believed neighbours claim to reach.
+    pub(crate) fn known_nodes(&self) -> usize {
+        let believed = |via: &Via| self.known_at(via.slot).is_some_and(|known| self.is_proven(known));
+        let heard = self.claims.iter().filter(|(node, _)| !self.slots.contains_key(*node));
+        self.peers().saturating_add(heard.filter(|(_, vias)| vias.iter().any(believed)).count())
+    }
+
     /// How much a neighbour has said it reaches, if it is believed.
     pub(crate) fn reach(&self, peer: &NodeId) -> Option<usize> {
         let known = self.slots.get(&half(peer)).and_then(|&slot| self.known_at(slot))?;

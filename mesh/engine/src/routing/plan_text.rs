@@ -1,18 +1,4 @@
 //! Contact plans as text that a person can write.
-//!
-//! ```text
-//! # The bus calls on Mondays and goes on to the market.
-//! node bus    <52 characters>
-//! node school <52 characters>
-//! contact school bus 2026-11-23T08:00 +30m every=week rate=1000000 both
-//! contact bus <52 characters> 2026-11-23T11:00 2026-11-23T12:00 every=week delay=20
-//! contact school bus +2h +10m
-//! ```
-//!
-//! One statement a line; `#` begins a comment. A time is a date and time of day in UTC, or `+` and a length (`90`
-//! seconds, `30m`, `2h`, `1d`, `1w`). A start with `+` is counted from the moment at which the plan is taken up, an end
-//! with `+` from the start. `rate` is in bytes a second, `delay` in milliseconds, `every` is a length, `day` or `week`;
-//! `both` makes a second contact for the way back.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -84,8 +70,22 @@ pub enum LineError {
 }
 
 impl ContactPlan {
-    /// Reads the text form. Its `+` starts are counted from [`Instant::ZERO`](crate::Instant::ZERO) until
+    /// Reads the text form. `+` starts are counted from [`Instant::ZERO`](crate::Instant::ZERO) until
     /// [`ContactPlan::starting_at`] says otherwise.
+    ///
+    /// ```text
+    /// # The bus calls on Mondays and goes on to the market.
+    /// node bus    <52 characters>
+    /// node school <52 characters>
+    /// contact school bus 2026-11-23T08:00 +30m every=week rate=1000000 both
+    /// contact bus <52 characters> 2026-11-23T11:00 2026-11-23T12:00 every=week delay=20
+    /// contact school bus +2h +10m
+    /// ```
+    ///
+    /// One statement a line; `#` begins a comment. A time is a date and time of day in UTC, or `+` and a length (`90`
+    /// seconds, `30m`, `2h`, `1d`, `1w`). A start with `+` is counted from the moment at which the plan is taken up, an end
+    /// with `+` from the start. `rate` is in bytes a second, `delay` in milliseconds, `every` is a length, `day` or `week`;
+    /// `both` makes a second contact for the way back.
     ///
     /// # Errors
     /// The first line that is wrong, and why.

@@ -96,6 +96,13 @@ impl Router {
         self.claims(Moment { now, wall_s }, Some(&half(peer)), max)
     }
 
+    /// How many nodes this node has met or heard of: a measure of the network, by which the host chooses how many
+    /// copies a new bundle starts with. A seventh of it, between 4 and 16, did well in the trials.
+    #[must_use]
+    pub fn known_nodes(&self) -> usize {
+        self.table.encounters.known_nodes()
+    }
+
     /// Moves when claims have changed so much that neighbours with a link should be told anew.
     #[must_use]
     pub const fn claims_revision(&self) -> u64 {
@@ -265,6 +272,7 @@ mod tests {
         let router = router();
         let now = at(5 * HOUR);
         let all = router.own_claims(now, None, 100);
+        assert_eq!(router.known_nodes(), all.len());
         assert!(all.contains(&claim(9, 601)) && all.is_sorted_by_key(|told| told.node));
         let for_one = router.claims_for(now, None, &id(1), 100);
         assert!(for_one.iter().all(|told| ![half(&id(1)), half(&id(9))].contains(&told.node)));
