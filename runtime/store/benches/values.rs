@@ -25,7 +25,7 @@ fn main() {
     for (batch, batches) in [(1, 400), (32, 200), (1000, 24)] {
         small(dir.path(), batch, batches);
     }
-    for (bytes, count) in [(64 << 10, 512), (128 << 10, 512), (256 << 10, 256), (1 << 20, 192)] {
+    for (bytes, count) in [(64 << 10, 512), (256 << 10, 256), (512 << 10, 256), (1 << 20, 192)] {
         large(dir.path(), bytes, count);
     }
 }

@@ -6,7 +6,7 @@ use crate::op::count;
 /// Longer values are cut into chunks, so that a part can be read without the whole.
 pub(crate) const INLINE_BYTES_MAX: usize = 8 * 1024;
 /// Longer values lie in segment files: from here on they are faster than pages of redb (`docs/design/store.md`).
-pub(crate) const CHUNKED_BYTES_MAX: usize = 128 * 1024;
+pub(crate) const CHUNKED_BYTES_MAX: usize = 256 * 1024;
 /// With its key and redb's own bytes a chunk just fits a redb page of 64 KiB.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024 - 128;
 /// A checksum of an inline value: the first bytes of a BLAKE3.

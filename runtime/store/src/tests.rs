@@ -40,8 +40,8 @@ fn numbered(number: u32) -> Vec<Op> {
 fn body(number: u32) -> Vec<u8> {
     let (content, len) = match number % 10 {
         4 | 9 => (number, 70_000),
-        2 => (number, 140_001),
-        7 => (number - 5, 140_001),
+        2 => (number, 270_001),
+        7 => (number - 5, 270_001),
         _ => (number, usize::try_from(number % 97 * 11).unwrap()),
     };
     let mut body = content.to_be_bytes().repeat(len.div_ceil(4));

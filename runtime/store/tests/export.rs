@@ -83,7 +83,7 @@ fn orphans_are_gone_after_the_next_opening_without_being_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path()));
     let count = files_below(&dir.path().join("segments")).len();
-    let content = vec![3; 200_000];
+    let content = vec![3; 300_000];
     let name = blake3::hash(&content).to_hex();
     let bucket = dir.path().join("segments").join(&name[..2]);
     fs::create_dir_all(&bucket).unwrap();

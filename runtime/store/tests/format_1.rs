@@ -87,13 +87,13 @@ fn a_store_of_the_first_format_opens_with_everything_in_it() {
         lay_down(dir.path(), lock);
         let store = Store::open(dir.path(), Options::default()).unwrap();
         assert_complete(&store, 0);
-        store.commit(vec![Op::put(Table::Inbox, *b"new", bytes("new", 100_000))]).unwrap();
+        store.commit(vec![Op::put(Table::Inbox, *b"new", bytes("new", 300_000))]).unwrap();
         let mut replaced = entries().into_iter().filter(|(table, ..)| *table == Table::Blobs);
         let (table, key, value) = replaced.next_back().unwrap();
         store.commit(vec![Op::put(table, key, value)]).unwrap();
         drop(store);
         let store = Store::open(dir.path(), Options::default()).unwrap();
         assert_complete(&store, 1);
-        assert!(store.get(Table::Inbox, b"new").unwrap() == Some(bytes("new", 100_000)));
+        assert!(store.get(Table::Inbox, b"new").unwrap() == Some(bytes("new", 300_000)));
     }
 }

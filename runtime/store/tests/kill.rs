@@ -14,7 +14,7 @@ const ROUNDS: u32 = 12;
 fn batch(number: u32) -> Vec<Op> {
     let key = number.to_be_bytes();
     let len = match number % 20 {
-        0 => 200_000,
+        0 => 300_000,
         10 => 30_000,
         _ => 1024,
     };

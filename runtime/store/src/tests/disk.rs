@@ -12,7 +12,7 @@ use crate::files::{Files, Written};
 use crate::medium::{Broken, Medium};
 
 /// A file is written in pieces, each of which may be lost on its own.
-const PIECE_BYTES: usize = 48 * 1024;
+const PIECE_BYTES: usize = 96 * 1024;
 
 /// A file whatever its name, as an inode is.
 type Inode = u64;

@@ -11,7 +11,7 @@ const BATCHES: u32 = 12;
 fn entry(number: u32) -> Vec<Op> {
     let value = number.to_be_bytes().repeat(match number % 4 {
         0 => 5000,
-        2 => 40_000,
+        2 => 70_000,
         _ => 100,
     });
     vec![

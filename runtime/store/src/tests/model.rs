@@ -19,12 +19,12 @@ enum Step {
     PowerCut(u64),
 }
 
-const LIMITS: Limits = Limits { size_max: 300_000, reserve: 100_000 };
+const LIMITS: Limits = Limits { size_max: 600_000, reserve: 200_000 };
 
 fn op() -> impl Strategy<Value = Op> {
     let table = prop::sample::select(vec![Table::Meta, Table::Blobs, Table::Ledger]);
     let key = prop_oneof![8 => vec(0_u8..3, 0..3), 1 => vec(any::<u8>(), 1020..1028)];
-    let len = prop_oneof![6 => 0_usize..50, 1 => 8190_usize..8196, 1 => 60_000_usize..70_000, 1 => 131_070_usize..131_080];
+    let len = prop_oneof![6 => 0_usize..50, 1 => 8190_usize..8196, 1 => 60_000_usize..70_000, 1 => 262_140_usize..262_150];
     let value = (any::<u8>(), len).prop_map(|(byte, len)| vec![byte; len]);
     (table, key, prop::option::weighted(0.7, value)).prop_map(|(table, key, value)| match value {
         Some(value) => Op::Put { table, key, value },

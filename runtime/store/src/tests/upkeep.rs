@@ -8,7 +8,7 @@ use super::{commit_numbered, expected_files, open, segment_files, whole_batches}
 use crate::{Op, Options, Read, ReadError, Store, Table};
 
 fn long(byte: u8) -> Vec<u8> {
-    vec![byte; 200_000]
+    vec![byte; 300_000]
 }
 
 fn put(key: &str, value: Vec<u8>) -> Vec<Op> {
@@ -150,7 +150,7 @@ fn a_reader_keeps_the_files_it_may_still_need() {
         })
         .unwrap();
     assert_eq!(seen.len(), 3);
-    assert!(seen.iter().all(|(_, len)| *len == 200_000));
+    assert!(seen.iter().all(|(_, len)| *len == 300_000));
     assert!(store.check().unwrap().is_sound());
     assert!(segment_files(&disk).is_empty());
 }
