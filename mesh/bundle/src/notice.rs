@@ -93,6 +93,15 @@ impl DeliveryNotice {
         Ok(notice)
     }
 
+    /// Reads a notice from this node's own store, where it came after it was verified.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn decode_stored(bytes: &[u8]) -> Result<Self, NoticeError> {
+        let (body, _signature) = envelope::open(bytes)?;
+        Self::decode(body)
+    }
+
     fn encode(&self) -> Vec<u8> {
         // One string for all ids: a head for each would make a full notice too large.
         let ids: Vec<u8> = self.ids.iter().flat_map(|id| id.0).collect();

@@ -39,6 +39,13 @@ impl Default for CopyBudget {
 }
 
 impl CopyBudget {
+    /// Fewest copies of a normal bundle.
+    pub const MIN: u8 = COPIES_MIN;
+    /// Most copies of a normal bundle.
+    pub const MAX: u8 = COPIES_MAX;
+    /// Copies of a normal bundle while nothing is known.
+    pub const FIRST: u8 = COPIES_FIRST;
+
     /// Copies for a new bundle: alerts go to everybody (255, epidemic), bulk bundles get a quarter of what normal ones
     /// get, from 2 to 4. Half of it while the store is under pressure.
     #[must_use]

@@ -7,6 +7,9 @@ use alloc::vec::Vec;
 use cairn_bundle::{Bundle, Digest, NodeId};
 use cairn_link::{Hello, Item, Mode, RefuseReason};
 
+use crate::record::BundleRecord;
+use crate::routing::{ContactPlan, LinkProperties};
+
 /// Names one link while it is up; chosen by the caller, never used twice.
 pub type LinkId = u64;
 
@@ -20,6 +23,8 @@ pub enum Scope {
     Peer(NodeId),
     /// Every peer that belongs to the group, as with the members of a board.
     Group(u32),
+    /// Every peer, as with delivery notices.
+    Everyone,
 }
 
 /// Why the engine gives a link up.
@@ -57,6 +62,8 @@ pub enum Event {
         hello: Hello,
         /// The groups that the peer is known to belong to.
         groups: BTreeSet<u32>,
+        /// What is known of the link.
+        properties: LinkProperties,
     },
     /// A link went down; what was under way on it is forgotten.
     LinkDown {
@@ -86,14 +93,53 @@ pub enum Event {
         /// To whom, in addition to what was said before.
         scope: Scope,
     },
+    /// This node does not hold an item any more.
+    Drop {
+        /// The item.
+        item: Item,
+    },
     /// This node carries a bundle, durably: its own, or one read back at start.
     Carry {
         /// Content id of the bundle.
         id: Digest,
-        /// What the engine needs to know of it.
-        record: crate::BundleRecord,
+        /// What the catalogue shows of it.
+        record: BundleRecord,
     },
-    /// An id that was delivered or carried before this start.
+    /// A bundle that was carried is deleted, by a decision that is not the engine's: it was cut into fragments, or
+    /// put together from them.
+    Gone {
+        /// Content id of the bundle.
+        id: Digest,
+        /// What the catalogue showed of it.
+        record: BundleRecord,
+    },
+    /// A delivery notice was checked and is durable: its author has these bundles.
+    Noticed {
+        /// Who signed it.
+        by: NodeId,
+        /// Content ids.
+        ids: Vec<Digest>,
+    },
+    /// What a wall clock says, now and then; the engine counts on from it.
+    Clock {
+        /// Seconds since 2020-01-01 UTC; `None` without a clock that was ever set.
+        wall_s: Option<u64>,
+    },
+    /// What a source is to this node: its quota depends on it.
+    Standing {
+        /// The source.
+        node: NodeId,
+        /// The community that it belongs to, by a number of the caller.
+        community: Option<u32>,
+        /// What it has earned here by settled receipts, in the ledger's units.
+        earned: u64,
+    },
+    /// The contacts that are planned, in place of what was planned before.
+    Plan {
+        /// The plan.
+        plan: ContactPlan,
+    },
+    /// An id that was delivered or carried before this start; the oldest first.
     Seen {
         /// Content id of the bundle.
         id: Digest,
@@ -124,6 +170,11 @@ pub enum Event {
         /// The item.
         item: Item,
     },
+    /// A bundle that was to be cut stays whole.
+    Whole {
+        /// Content id.
+        id: Digest,
+    },
     /// An item that was to be sent could not be read: give it up on this link.
     Withdraw {
         /// The link.
@@ -135,6 +186,17 @@ pub enum Event {
     Renew,
     /// Time passed.
     Tick,
+}
+
+/// Why a bundle is not carried any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gone {
+    /// Its lifetime ran out.
+    Expired,
+    /// Its destination has it.
+    Delivered,
+    /// Its room was needed for something worth more.
+    Evicted,
 }
 
 /// What the engine asks for.
@@ -166,24 +228,46 @@ pub enum Action {
         ticket: Ticket,
         /// Content id.
         id: Digest,
-        /// The bundle as it will be sent on: with this node as the previous one, and a hop counted.
+        /// What the catalogue has to show of it; the place of the bytes is the caller's to fill in.
+        record: BundleRecord,
+        /// The bundle as it will be sent on: with this node as the previous one, and a hop counted. Its source's
+        /// signature is not checked yet.
         bytes: Vec<u8>,
     },
     /// A bundle for this node: deliver it and store its id in one step, then answer with [`Event::Taken`].
     Deliver {
         /// To be named in the answer.
         ticket: Ticket,
+        /// From whom.
+        peer: NodeId,
         /// Content id.
         id: Digest,
         /// The bundle as it came in.
         bundle: Box<Bundle>,
     },
-    /// A carried bundle is not needed any more: delete it, keep its id.
+    /// The record of a carried bundle has changed.
+    Update {
+        /// Content id.
+        id: Digest,
+        /// What the catalogue shows from now on.
+        record: BundleRecord,
+    },
+    /// A carried bundle is not needed any more: delete it, and keep its id unless it was evicted.
     Forget {
         /// Content id.
         id: Digest,
-        /// Whether it expired (or else was delivered).
-        expired: bool,
+        /// What the catalogue showed of it.
+        record: BundleRecord,
+        /// Why.
+        why: Gone,
+    },
+    /// A carried bundle does not fit through a contact: cut it, make the pieces durable in its place, then say so with
+    /// [`Event::Carry`] for each piece and [`Event::Gone`] for the whole, or with [`Event::Whole`] if it cannot be cut.
+    Fragment {
+        /// Content id.
+        id: Digest,
+        /// Bytes that a piece may have.
+        piece_bytes: u64,
     },
     /// Remember, best effort, that a peer has an item.
     PeerHas {

@@ -52,7 +52,7 @@ pub fn score(record: &BundleRecord, now: Instant, over_quota: bool) -> Score {
         Rank::Expired
     } else if record.is_own() {
         Rank::Own
-    } else if record.handed || record.copies == 0 {
+    } else if record.copies == 0 {
         Rank::HandedOn
     } else if over_quota {
         Rank::OverQuota
@@ -158,10 +158,10 @@ mod tests {
     fn bundles_give_way_in_order_of_their_kind() {
         let normal = record();
         let expired = BundleRecord { remaining_ms: 1_000, neighbour: None, ..record() };
-        let handed = BundleRecord { handed: true, class: Class::Alert, ..record() };
+        let handed = BundleRecord { copies: 0, class: Class::Alert, ..record() };
         let bulk = BundleRecord { class: Class::Bulk, copies: 32, bytes: 1, ..record() };
         let alert = BundleRecord { class: Class::Alert, bytes: 1 << 40, copies: 1, ..record() };
-        let own = BundleRecord { neighbour: None, copies: 0, handed: true, class: Class::Bulk, ..record() };
+        let own = BundleRecord { neighbour: None, copies: 0, class: Class::Bulk, ..record() };
         let over = score(&alert, NOW, true);
         let order = [
             scored(&expired),

@@ -1,41 +1,57 @@
 //! What to keep, whom to give it, when to forget.
 //!
-//! The engine is a state machine without I/O. It owns one [meet](cairn_link::Meet) per link and an
-//! index of everything this node holds (ids and sizes, never payloads). What arrives goes in through
-//! [`Engine::handle`]; what is to be done comes out of [`Engine::poll_action`] and
-//! [`Engine::poll_transmit`]. It opens nothing, sleeps never and draws no randomness, so that the
-//! daemon, the simulator and a microcontroller run the same code.
+//! The engine is a state machine without I/O. It owns one [meet](cairn_link::Meet) per link, compares what both ends
+//! hold, and decides at the last moment which bundle goes to which peer. What is carried is read through a
+//! [`Catalogue`]; the engine itself keeps sums and counts of it, never a record for each bundle. What arrives goes in
+//! through [`Engine::handle`]; what is to be done comes out of [`Engine::poll_action`] and [`Engine::poll_transmit`]. It
+//! opens nothing, sleeps never and draws no randomness, so that the daemon, the simulator and a microcontroller run the
+//! same code.
 //!
-//! Nothing is acknowledged to a peer before the caller has said, with [`Event::Taken`], that it is
-//! durable.
+//! Nothing is acknowledged to a peer before the caller has said, with [`Event::Taken`], that it is durable. A copy is
+//! given up only when its destination has the bundle, when it expires, or when its room is needed.
 //!
-//! It does not read or open sealed payloads, does not know boards or ledgers, and does not choose
-//! between routes yet: a bundle is offered to every peer that is met until it expires, or until its
-//! destination has acknowledged it.
+//! It does not read or open sealed payloads, does not check signatures, and does not know boards or ledgers.
 //!
 //! ```
-//! use cairn_bundle::Identity;
-//! use cairn_engine::{Engine, Instant, Limits};
+//! use cairn_bundle::{Digest, Identity};
+//! use cairn_engine::{BundleRecord, Catalogue, Engine, Event, Instant, Limits};
+//!
+//! /// A node that carries nothing.
+//! struct Empty;
+//!
+//! impl Catalogue for Empty {
+//!     fn record(&self, _id: &Digest) -> Option<BundleRecord> {
+//!         None
+//!     }
+//!     fn scan(&self, _start: &Digest, _max: usize) -> Vec<(Digest, BundleRecord)> {
+//!         Vec::new()
+//!     }
+//! }
 //!
 //! let me = Identity::from_seed(&[1; 32]).node_id();
 //! let mut engine = Engine::new(me, Limits::default());
 //! // The loop, the same in every host: feed events, then drain.
+//! engine.handle(Instant::ZERO, Event::Tick, &Empty);
 //! while let Some(_action) = engine.poll_action() {}
 //! assert_eq!(engine.poll_timeout(), None);
-//! # let _ = Instant::ZERO;
 //! ```
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
-mod bundles;
+mod catalogue;
 pub mod copies;
 pub mod custody;
 mod engine;
 mod event;
 pub mod eviction;
+mod giving;
 mod holdings;
-pub mod patience;
+mod limits;
+mod noticed;
+mod pace;
 pub mod pieces;
 pub mod quota;
 pub mod record;
@@ -46,8 +62,12 @@ mod session;
 pub mod sweep;
 mod time;
 pub mod told;
+mod unsaid;
 
-pub use bundles::BundleRecord;
-pub use engine::{Engine, Limits};
-pub use event::{Action, CloseReason, Event, LinkId, Scope, Ticket};
+pub use catalogue::Catalogue;
+pub use engine::Engine;
+pub use event::{Action, CloseReason, Event, Gone, LinkId, Scope, Ticket};
+pub use limits::Limits;
+pub use record::BundleRecord;
+pub use routing::LinkProperties;
 pub use time::Instant;

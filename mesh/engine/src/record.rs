@@ -7,10 +7,13 @@ use cairn_bundle::{Class, Digest, NodeId};
 use crate::time::Instant;
 
 /// Most bytes that [`BundleRecord::encode`] makes.
-pub const RECORD_BYTES_MAX: usize = 152;
+pub const RECORD_BYTES_MAX: usize = 161;
+
+/// A bundle without tokens waits at least so many milliseconds for a delivery notice.
+pub const RENEW_MS_MIN: u64 = 30 * 60 * 1_000;
 
 /// Elements of the array that stands for a record. Another number is another version.
-const ELEMENTS: u64 = 11;
+const ELEMENTS: u64 = 12;
 
 /// What the engine knows of a bundle it carries.
 ///
@@ -39,8 +42,9 @@ pub struct BundleRecord {
     /// Copies that this node may still hand on, its own one included. At zero it is passive: it goes to its destination
     /// only, and is evicted first.
     pub copies: u8,
-    /// Whether a copy with all its tokens went on.
-    pub handed: bool,
+    /// When the last of its tokens went on, in node time; they come back when it has waited long enough for a delivery
+    /// notice since ([`BundleRecord::tokens`]).
+    pub handed_at: Option<Instant>,
     /// Whether it may be cut into fragments.
     pub may_fragment: bool,
     /// Whether it is a fragment.
@@ -67,7 +71,7 @@ pub enum RecordError {
 impl BundleRecord {
     /// The record as a deterministic CBOR array (RFC 8949 section 4.2.1) of at most [`RECORD_BYTES_MAX`] bytes:
     /// place, destination, source, neighbour, bytes, class (0 alert, 1 normal, 2 bulk), age, remaining, kept since
-    /// (milliseconds), copies, flags (1 handed, 2 may be cut, 4 is a fragment). What is unknown is null.
+    /// (milliseconds), copies, handed on at (milliseconds), flags (1 may be cut, 2 is a fragment). What is unknown is null.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(RECORD_BYTES_MAX);
@@ -85,7 +89,11 @@ impl BundleRecord {
         head(&mut out, UINT, self.remaining_ms);
         head(&mut out, UINT, self.kept_since.as_ms());
         head(&mut out, UINT, u64::from(self.copies));
-        let flags = [(self.handed, 1), (self.may_fragment, 2), (self.fragment, 4)];
+        match self.handed_at {
+            Some(handed_at) => head(&mut out, UINT, handed_at.as_ms()),
+            None => out.push(NULL),
+        }
+        let flags = [(self.may_fragment, 1), (self.fragment, 2)];
         head(&mut out, UINT, flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum());
         out
     }
@@ -109,8 +117,9 @@ impl BundleRecord {
         let remaining_ms = input.uint()?;
         let kept_since = Instant::from_ms(input.uint()?);
         let copies = u8::try_from(input.uint()?).map_err(|_| RecordError::Value)?;
+        let handed_at = input.optional_uint()?.map(Instant::from_ms);
         let flags = input.uint()?;
-        if flags >= 8 {
+        if flags >= 4 {
             return Err(RecordError::Value);
         }
         if !input.rest.is_empty() {
@@ -127,9 +136,9 @@ impl BundleRecord {
             remaining_ms,
             kept_since,
             copies,
-            handed: flags & 1 != 0,
-            may_fragment: flags & 2 != 0,
-            fragment: flags & 4 != 0,
+            handed_at,
+            may_fragment: flags & 1 != 0,
+            fragment: flags & 2 != 0,
         })
     }
 
@@ -163,6 +172,20 @@ impl BundleRecord {
     #[must_use]
     pub const fn is_own(&self) -> bool {
         self.neighbour.is_none()
+    }
+
+    /// Copies that may be handed on at `now`. Once all of them went on and no delivery notice came for as long as it had
+    /// been here before (at least [`RENEW_MS_MIN`]), a carrier gets one back and the author `renewed`: whoever got them
+    /// may be gone for good. Each time it waits twice as long.
+    #[must_use]
+    pub fn tokens(&self, now: Instant, renewed: u8) -> u8 {
+        let Some(handed_at) = self.handed_at.filter(|_| self.copies == 0) else { return self.copies };
+        let patience = (handed_at - self.kept_since).max(RENEW_MS_MIN);
+        match now - handed_at >= patience {
+            true if self.is_own() => renewed.max(1),
+            true => 1,
+            false => 0,
+        }
     }
 
     /// Whether a peer may be offered it at all: not what it wrote itself, and not what came from it.
@@ -305,7 +328,7 @@ pub(crate) mod tests {
             remaining_ms: 3_600_000,
             kept_since: Instant::from_ms(100),
             copies: 8,
-            handed: false,
+            handed_at: None,
             may_fragment: true,
             fragment: false,
         }
@@ -320,7 +343,8 @@ pub(crate) mod tests {
             age in proptest::option::of(any::<u64>()),
             class in 0_u64..3,
             copies in any::<u8>(),
-            [handed, may_fragment, fragment] in any::<[bool; 3]>(),
+            handed in proptest::option::of(any::<u64>()),
+            [may_fragment, fragment] in any::<[bool; 2]>(),
         ) -> BundleRecord {
             let [destination, source, neighbour] = nodes.map(|n| n.map(node));
             BundleRecord {
@@ -334,7 +358,7 @@ pub(crate) mod tests {
                 remaining_ms: remaining_ms >> shift,
                 kept_since: Instant::from_ms(kept >> shift),
                 copies,
-                handed,
+                handed_at: handed.map(|at| Instant::from_ms(at >> shift)),
                 may_fragment,
                 fragment,
             }
@@ -381,9 +405,24 @@ pub(crate) mod tests {
             remaining_ms: u64::MAX,
             kept_since: Instant::from_ms(u64::MAX),
             copies: u8::MAX,
+            handed_at: Some(Instant::from_ms(u64::MAX)),
             ..record()
         };
         assert_eq!(largest.encode().len(), RECORD_BYTES_MAX);
+    }
+
+    #[test]
+    fn tokens_come_back_after_twice_the_time_each_time() {
+        let carried = BundleRecord { copies: 0, handed_at: Some(Instant::from_ms(100)), ..record() };
+        let at = |ms| Instant::from_ms(100 + ms);
+        assert_eq!(carried.tokens(at(RENEW_MS_MIN - 1), 4), 0);
+        assert_eq!(carried.tokens(at(RENEW_MS_MIN), 4), 1);
+        let own = BundleRecord { neighbour: None, ..carried.clone() };
+        assert_eq!((own.tokens(at(RENEW_MS_MIN), 4), own.tokens(at(RENEW_MS_MIN), 0)), (4, 1));
+        let again = BundleRecord { handed_at: Some(at(2 * RENEW_MS_MIN)), ..carried };
+        assert_eq!(again.tokens(at(4 * RENEW_MS_MIN - 1), 4), 0);
+        assert_eq!(again.tokens(at(4 * RENEW_MS_MIN), 4), 1);
+        assert_eq!(record().tokens(at(RENEW_MS_MIN), 4), 8);
     }
 
     #[test]
@@ -391,10 +430,10 @@ pub(crate) mod tests {
         let good = record().encode();
         assert_eq!(BundleRecord::decode(&[]), Err(RecordError::Truncated));
         assert_eq!(BundleRecord::decode(&[0x80]), Err(RecordError::Version(0)));
-        assert_eq!(BundleRecord::decode(&[0x8c]), Err(RecordError::Version(12)));
+        assert_eq!(BundleRecord::decode(&[0x8b]), Err(RecordError::Version(11)));
         assert_eq!(BundleRecord::decode(&[good.clone(), [0].to_vec()].concat()), Err(RecordError::Trailing));
         // Flags beyond those known, and an array whose length is written too long.
-        let flags = [&good[..good.len() - 1], &[8]].concat();
+        let flags = [&good[..good.len() - 1], &[4]].concat();
         assert_eq!(BundleRecord::decode(&flags), Err(RecordError::Value));
         let long = [&[0x98, 11], &good[1..]].concat();
         assert_eq!(BundleRecord::decode(&long), Err(RecordError::Value));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    board, bundle, card, carry, credit, doctor, id, job, mail, node, peer, receipt, status,
+    board, bundle, card, carry, credit, doctor, id, job, mail, node, peer, receipt, route, status, store,
 };
 use crate::demo;
 
@@ -72,9 +72,15 @@ pub(crate) enum Command {
     /// Exchange with a node that no cable reaches, by a directory
     #[command(subcommand)]
     Carry(carry::CarryCommand),
+    /// See which bundles wait here, and why each is held or sent
+    #[command(subcommand)]
+    Route(route::RouteCommand),
     /// Look into bundle files, make and check them
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    /// Check, shrink or copy the store of a stopped node
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// How the node is
     Status(status::StatusArgs),
     /// Check that everything is in order

@@ -43,6 +43,42 @@ impl Progress {
     }
 }
 
+/// Shows how far something has come, by its own word.
+#[derive(Debug)]
+pub(crate) struct Share {
+    what: &'static str,
+    begun: Instant,
+    shown_at: Option<Instant>,
+    terminal: bool,
+}
+
+impl Share {
+    /// Begins something that says how far it is.
+    pub(crate) fn start(what: &'static str) -> Self {
+        Self { what, begun: Instant::now(), shown_at: None, terminal: io::stderr().is_terminal() }
+    }
+
+    /// So much of it all is done.
+    pub(crate) fn show(&mut self, done: u64, all: u64) {
+        let now = Instant::now();
+        let silent = now.duration_since(self.begun) < SILENCE;
+        if !self.terminal || silent || self.shown_at.is_some_and(|at| now.duration_since(at) < TURN) {
+            return;
+        }
+        self.shown_at = Some(now);
+        let percent = done.saturating_mul(100).checked_div(all).unwrap_or(100).min(100);
+        let _ = write!(io::stderr(), "\r{} … {percent} % ", self.what);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.shown_at.is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some((stop, thread)) = self.running.take() {

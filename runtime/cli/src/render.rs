@@ -20,6 +20,8 @@ pub(crate) fn response(response: &Response) -> String {
         Response::Sent { id, sealed_to, because } => {
             format!("{id}\nsealed to {}\n", self::sealed_to(*sealed_to, because.as_deref()))
         }
+        Response::Carrying { bundles } => crate::commands::route::carried(bundles),
+        Response::Route(info) => crate::commands::route::explained(info),
         Response::Status(state) => status(state),
         Response::Contacts { contacts } => self::contacts(contacts),
         Response::Inbox { messages } => inbox(messages),

@@ -15,7 +15,7 @@ use cairn_bundle::{
     SealedTo, SenderClock, SignedCard, open, seal,
 };
 use cairn_engine::Instant;
-use cairn_node::control::api::{KeyKind, MessageInfo, Request, Response, Status};
+use cairn_node::control::api::{KeyKind, MessageInfo, Request, Response, Status, Urgency};
 use cairn_node::core::{Attachment, Clock, Core, Input, Output, Secrets, SeedRng, Settings};
 use cairn_node::prekeys_file::PrekeysFile;
 use cairn_store::{Options, Read, Store, Table};
@@ -160,7 +160,7 @@ impl Node {
 
     fn send(&mut self, to: &Self, text: &str) -> (KeyKind, Option<String>) {
         let (to, key) = (to.id().to_string(), text.to_owned());
-        let request = Request::Send { to, text: text.to_owned(), file: None, key };
+        let request = Request::Send { to, text: text.to_owned(), file: None, key, class: Urgency::Normal };
         let (first, again) = (self.ask(request.clone()), self.ask(request));
         assert_eq!(first, again, "the answer to a repetition is the same");
         let Response::Sent { sealed_to, because, .. } = first else { panic!("{first:?}") };

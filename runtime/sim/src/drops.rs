@@ -89,7 +89,7 @@ impl World {
         let clock = here.clock(now);
         let (Some(core), Some(import)) = (&mut here.core, here.imports.front_mut()) else { return false };
         if let Some((link, file)) = import.current.take() {
-            let Some(state) = core.import_state(link) else {
+            let Some(state) = core.import_state(link, &here.disk) else {
                 import.current = Some((link, file));
                 return false;
             };

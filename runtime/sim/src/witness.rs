@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cairn_bundle::DeliveryNotice;
 use cairn_link::frame::{Decoded, Frame, decode};
 use cairn_link::{Item, Topic};
 use cairn_store::{Read, Table};
@@ -34,20 +35,31 @@ impl Witness {
 
     /// The first item that a node acknowledged and that is not on its disk.
     pub(crate) fn missing(&self, node: usize, disk: &dyn Read) -> Option<Item> {
-        let lost =
-            |item: &&Item| !matches!(disk.len_of(table_of(item.topic), item.id.as_bytes()), Ok(Some(_)));
-        self.acknowledged.get(&node)?.iter().find(lost).copied()
+        let past = past(disk);
+        let there = |table: Table, item: &Item| matches!(disk.len_of(table, item.id.as_bytes()), Ok(Some(_)));
+        let kept = |item: &&Item| match item.topic {
+            Topic::Notice => there(Table::Notices, item),
+            Topic::Ledger => there(Table::Ledger, item),
+            // It may have been delivered or have expired since; that it was here is remembered.
+            Topic::Bundle => {
+                there(Table::Index, item)
+                    || item.id.as_bytes().first_chunk().is_some_and(|first| past.contains(first))
+            }
+            Topic::Board => there(Table::Changes, item),
+            Topic::Blob => there(Table::Blobs, item),
+        };
+        self.acknowledged.get(&node)?.iter().find(|item| !kept(item)).copied()
     }
 }
 
-/// Where an acknowledged item must be found. A bundle may have been delivered or handed over since; that it was
-/// here is remembered for good.
-const fn table_of(topic: Topic) -> Table {
-    match topic {
-        Topic::Ledger => Table::Ledger,
-        // A notice is refused, so none is looked up.
-        Topic::Bundle | Topic::Notice => Table::Seen,
-        Topic::Board => Table::Changes,
-        Topic::Blob => Table::Blobs,
-    }
+/// The beginnings of the ids of bundles that are gone, in rows of eight bytes, or that their destination has.
+fn past(disk: &dyn Read) -> BTreeSet<[u8; 8]> {
+    let mut past = BTreeSet::new();
+    // A disk that cannot be read shows that something is missing.
+    let _ = disk.for_each(Table::Seen, &mut |_, value| past.extend(<[u8; 8]>::try_from(value)));
+    let _ = disk.for_each(Table::Notices, &mut |_, value| {
+        let ids = DeliveryNotice::decode_stored(value).map(|notice| notice.ids).unwrap_or_default();
+        past.extend(ids.iter().filter_map(|id| id.as_bytes().first_chunk::<8>().copied()));
+    });
+    past
 }

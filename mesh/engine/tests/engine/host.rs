@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_bundle::{Bundle, Class, CreationTimestamp, Digest, Draft, Eid, Identity, NodeId, plain};
+use cairn_engine::routing::LinkProperties;
 use cairn_engine::{
-    Action, BundleRecord, CloseReason, Engine, Event, Instant, Limits, LinkId, Scope, Ticket,
+    Action, BundleRecord, Catalogue, CloseReason, Engine, Event, Gone, Instant, Limits, LinkId, Scope, Ticket,
 };
 use cairn_link::{Hello, Item, Mode, ParcelWriter, RefuseReason, Topic, Transmit, encode_chunk, parcel};
 
@@ -13,7 +14,31 @@ pub(crate) struct Waiting {
     pub(crate) ticket: Ticket,
     pub(crate) item: Item,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) mine: bool,
+    pub(crate) kept: Kept,
+}
+
+/// What becomes of it then.
+pub(crate) enum Kept {
+    /// It is delivered here.
+    Delivered,
+    /// It is carried on.
+    Carried(BundleRecord),
+    /// It is held.
+    Held,
+}
+
+/// The index of carried bundles.
+#[derive(Clone, Default)]
+pub(crate) struct Index(pub(crate) BTreeMap<Digest, BundleRecord>);
+
+impl Catalogue for Index {
+    fn record(&self, id: &Digest) -> Option<BundleRecord> {
+        self.0.get(id).cloned()
+    }
+
+    fn scan(&self, start: &Digest, max: usize) -> Vec<(Digest, BundleRecord)> {
+        self.0.range(start..).take(max).map(|(id, record)| (*id, record.clone())).collect()
+    }
 }
 
 pub(crate) struct Host {
@@ -23,13 +48,16 @@ pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) now: Instant,
     pub(crate) disk: BTreeMap<Item, Vec<u8>>,
+    pub(crate) index: Index,
     pub(crate) delivered: Vec<Digest>,
     pub(crate) waiting: Vec<Waiting>,
     /// Whether what arrives is stored at once.
     pub(crate) stores: bool,
     pub(crate) closed: Vec<(LinkId, CloseReason)>,
     pub(crate) owed: BTreeSet<Item>,
-    pub(crate) forgotten: Vec<(Digest, bool)>,
+    pub(crate) forgotten: Vec<(Digest, Gone)>,
+    /// Bundles that the engine wants to be cut, and how small.
+    pub(crate) to_cut: Vec<(Digest, u64)>,
     pub(crate) peer_has: Vec<(NodeId, Item)>,
     pub(crate) hellos: usize,
     /// Chunks that were sent, by item.
@@ -51,12 +79,14 @@ impl Host {
             engine: Engine::new(me, limits),
             now: Instant::ZERO,
             disk: BTreeMap::new(),
+            index: Index::default(),
             delivered: Vec::new(),
             waiting: Vec::new(),
             stores: true,
             closed: Vec::new(),
             owed: BTreeSet::new(),
             forgotten: Vec::new(),
+            to_cut: Vec::new(),
             peer_has: Vec::new(),
             hellos: 0,
             sent: Vec::new(),
@@ -71,13 +101,10 @@ impl Host {
         for id in &again.delivered.clone() {
             again.handle(Event::Seen { id: *id });
         }
-        for (item, bytes) in self.disk.clone() {
-            again.disk.insert(item, bytes.clone());
-            if item.topic == Topic::Bundle {
-                let bundle = Bundle::decode(&bytes, &cairn_bundle::Limits::default()).unwrap();
-                let record = record(&bundle, bytes.len(), again.now);
-                again.handle(Event::Carry { id: item.id, record });
-            }
+        again.disk = self.disk.clone();
+        again.index = self.index.clone();
+        for (id, record) in self.index.0.clone() {
+            again.handle(Event::Carry { id, record });
         }
         *self = again;
     }
@@ -87,7 +114,7 @@ impl Host {
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
-        self.engine.handle(self.now, event);
+        self.engine.handle(self.now, event, &self.index);
         while let Some(action) = self.engine.poll_action() {
             self.act(action);
         }
@@ -96,15 +123,22 @@ impl Host {
     fn act(&mut self, action: Action) {
         match action {
             Action::Hello { .. } => self.hellos += 1,
-            Action::Take { ticket, item, bytes, .. } => self.wait(ticket, item, bytes, false),
-            Action::Keep { ticket, id, bytes } => self.wait(ticket, bundle_item(id), bytes, false),
-            Action::Deliver { ticket, id, bundle } => {
-                self.wait(ticket, bundle_item(id), bundle.encode(), true);
+            Action::Take { ticket, item, bytes, .. } => self.wait(ticket, item, bytes, Kept::Held),
+            Action::Keep { ticket, id, record, bytes } => {
+                self.wait(ticket, bundle_item(id), bytes, Kept::Carried(record));
             }
-            Action::Forget { id, expired } => {
+            Action::Deliver { ticket, id, bundle, .. } => {
+                self.wait(ticket, bundle_item(id), bundle.encode(), Kept::Delivered);
+            }
+            Action::Update { id, record } => {
+                self.index.0.insert(id, record);
+            }
+            Action::Forget { id, why, .. } => {
                 self.disk.remove(&bundle_item(id));
-                self.forgotten.push((id, expired));
+                self.index.0.remove(&id);
+                self.forgotten.push((id, why));
             }
+            Action::Fragment { id, piece_bytes } => self.to_cut.push((id, piece_bytes)),
             Action::PeerHas { peer, item } => self.peer_has.push((peer, item)),
             Action::OweAck { item, .. } => {
                 self.owed.insert(item);
@@ -113,8 +147,8 @@ impl Host {
         }
     }
 
-    fn wait(&mut self, ticket: Ticket, item: Item, bytes: Vec<u8>, mine: bool) {
-        self.waiting.push(Waiting { ticket, item, bytes, mine });
+    fn wait(&mut self, ticket: Ticket, item: Item, bytes: Vec<u8>, kept: Kept) {
+        self.waiting.push(Waiting { ticket, item, bytes, kept });
         if self.stores {
             self.store_all();
         }
@@ -122,11 +156,16 @@ impl Host {
 
     /// Everything that waits becomes durable.
     pub(crate) fn store_all(&mut self) {
-        for Waiting { ticket, item, bytes, mine } in core::mem::take(&mut self.waiting) {
-            if mine {
-                self.delivered.push(item.id);
-            } else {
-                self.disk.insert(item, bytes);
+        for Waiting { ticket, item, bytes, kept } in core::mem::take(&mut self.waiting) {
+            match kept {
+                Kept::Delivered => self.delivered.push(item.id),
+                Kept::Held => {
+                    self.disk.insert(item, bytes);
+                }
+                Kept::Carried(record) => {
+                    self.disk.insert(item, bytes);
+                    self.index.0.insert(item.id, record);
+                }
             }
             self.handle(Event::Taken { ticket, outcome: Ok(()) });
         }
@@ -150,23 +189,34 @@ impl Host {
     /// Writes a bundle and carries it.
     pub(crate) fn send(&mut self, to: NodeId, text: &[u8]) -> Item {
         let bundle = written(&self.identity, to, text, 1_000_000);
-        let item = bundle_item(bundle.content_id());
+        self.carry(&bundle)
+    }
+
+    /// Carries a bundle from now on.
+    pub(crate) fn carry(&mut self, bundle: &Bundle) -> Item {
         let bytes = bundle.encode();
-        let record = record(&bundle, bytes.len(), self.now);
+        let record = record(bundle, bytes.len(), self.now);
+        self.carry_as(bundle_item(bundle.content_id()), record, bytes)
+    }
+
+    /// Carries some bytes under an id, whatever they are.
+    pub(crate) fn carry_as(&mut self, item: Item, record: BundleRecord, bytes: Vec<u8>) -> Item {
         self.disk.insert(item, bytes);
+        self.index.0.insert(item.id, record.clone());
         self.handle(Event::Carry { id: item.id, record });
         item
     }
 
     pub(crate) fn up(&mut self, link: LinkId, peer: NodeId, mode: Mode, groups: &[u32]) {
         let (hello, groups) = (self.hello(), groups.iter().copied().collect());
-        self.handle(Event::LinkUp { link, peer, mode, hello, groups });
+        let properties = LinkProperties::default();
+        self.handle(Event::LinkUp { link, peer, mode, hello, groups, properties });
     }
 
     /// Part of an item as it goes over a link: a bundle leaves with the age that it has by now.
     fn read(&self, link: LinkId, item: Item, offset: u64, len: u64) -> Option<Vec<u8>> {
         let mut bytes = self.disk.get(&item)?.clone();
-        let age = self.engine.age_to_add(link, &item.id);
+        let age = self.engine.age_to_add(link, &item.id, &self.index);
         if item.topic == Topic::Bundle && age > 0 {
             bytes = Bundle::decode(&bytes, &cairn_bundle::Limits::default()).ok()?.aged_by(age).encode();
         }
@@ -176,7 +226,11 @@ impl Host {
     /// The next frame of a link; with it the item that ends in it.
     pub(crate) fn frame(&mut self, link: LinkId) -> Option<(Vec<u8>, Option<Item>)> {
         loop {
-            match self.engine.poll_transmit(link)? {
+            let transmit = self.engine.poll_transmit(link, &self.index);
+            while let Some(action) = self.engine.poll_action() {
+                self.act(action);
+            }
+            match transmit? {
                 Transmit::Frame(frame) => return Some((frame, None)),
                 Transmit::Chunk { item, total, offset, len } => match self.read(link, item, offset, len) {
                     Some(bytes) => {
@@ -221,13 +275,19 @@ pub(crate) fn written(from: &Identity, to: NodeId, text: &[u8], lifetime_ms: u64
 
 pub(crate) fn record(bundle: &Bundle, bytes: usize, now: Instant) -> BundleRecord {
     BundleRecord {
+        place: 0,
         destination: bundle.destination().node_id(),
         source: bundle.source().node_id(),
         neighbour: None,
         bytes: bytes as u64,
+        class: bundle.class(),
         age_ms: bundle.age_ms(),
         remaining_ms: bundle.primary().lifetime_ms,
         kept_since: now,
+        copies: 8,
+        handed_at: None,
+        may_fragment: !bundle.primary().flags.contains(cairn_bundle::BundleFlags::NO_FRAGMENT),
+        fragment: bundle.primary().fragment.is_some(),
     }
 }
 

@@ -47,7 +47,7 @@ fn a_second_hello_and_talk_before_the_first_close_the_link() {
         a.handle(Event::Bytes { link: 1, bytes: vec![0, 0, 0, 2, 0x81, 7] });
         assert!(matches!(a.closed.as_slice(), [(1, CloseReason::Protocol(_))]), "{:?}", a.closed);
         assert_eq!(a.counter("links closed: protocol broken"), 1);
-        assert!(a.engine.poll_transmit(1).is_none());
+        assert!(a.transmit(1).is_none());
     }
 }
 

@@ -1,8 +1,10 @@
 //! Live meets: offers, custody, delivery once, quotas, expiry.
 
 use cairn_bundle::{Digest, Identity};
-use cairn_engine::{Event, Instant, Limits, Scope};
-use cairn_link::{Item, RefuseReason, Topic};
+use cairn_engine::quota::Amount;
+use cairn_engine::{Event, Gone, Instant, Limits, Scope};
+use cairn_link::frame::encode_hello;
+use cairn_link::{Item, Mode, RefuseReason, Topic, encode_chunk};
 
 use crate::host::{Host, bundle_item, connect, disconnect, meet, record, talk, written};
 
@@ -47,7 +49,7 @@ fn nothing_is_acknowledged_before_it_is_durable() {
     assert!(a.forgotten.is_empty() && a.peer_has.is_empty());
     b.store_all();
     talk(&mut a, &mut b, 1);
-    assert_eq!(a.forgotten, [(bundle.id, false)]);
+    assert_eq!(a.forgotten, [(bundle.id, Gone::Delivered)]);
     assert_eq!(a.engine.bundles_carried(), 0);
     assert!(a.engine.is_idle(1) && b.engine.is_idle(1));
 }
@@ -75,12 +77,7 @@ fn a_bundle_that_comes_over_two_links_at_once_is_delivered_once_and_acknowledged
     let author = Identity::from_seed(&[9; 32]);
     let bundle = written(&author, c.me, b"twice", 1_000_000);
     for carrier in [&mut a, &mut b] {
-        let bytes = bundle.encode();
-        carrier.handle(Event::Carry {
-            id: bundle.content_id(),
-            record: record(&bundle, bytes.len(), Instant::ZERO),
-        });
-        carrier.disk.insert(bundle_item(bundle.content_id()), bytes);
+        carrier.carry(&bundle);
     }
     c.stores = false;
     connect(&mut a, &mut c, 1, &[]);
@@ -93,7 +90,7 @@ fn a_bundle_that_comes_over_two_links_at_once_is_delivered_once_and_acknowledged
     talk(&mut b, &mut c, 2);
     assert_eq!(c.delivered, [bundle.content_id()]);
     for carrier in [&a, &b] {
-        assert_eq!(carrier.forgotten, [(bundle.content_id(), false)]);
+        assert_eq!(carrier.forgotten, [(bundle.content_id(), Gone::Delivered)]);
     }
 }
 
@@ -107,8 +104,7 @@ fn a_delivered_bundle_is_not_delivered_again_after_a_restart() {
     b.restart();
     let parsed = cairn_bundle::Bundle::decode(&copy, &cairn_bundle::Limits::default()).unwrap();
     let mut replayer = Host::new(3);
-    replayer.disk.insert(bundle, copy.clone());
-    replayer.handle(Event::Carry { id: bundle.id, record: record(&parsed, copy.len(), Instant::ZERO) });
+    replayer.carry(&parsed);
     meet(&mut replayer, &mut b, 2, &[]);
     assert_eq!(b.delivered, [bundle.id]);
     assert!(replayer.sent.is_empty(), "it need not even be sent");
@@ -136,37 +132,66 @@ fn a_neighbour_cannot_fill_more_than_its_quota_and_others_still_have_room() {
     // What counts is what is stored: with a hop counted and the carrier named.
     let via = cairn_bundle::Eid::node(&Host::new(2).me, "meet").unwrap();
     let size = sample.forwarded_by(&via, 0).unwrap().encode().len() as u64;
-    let limits = Limits { neighbour_bytes_max: 2 * size, bundle_bytes_max: 3 * size, ..Limits::default() };
+    let amount = |bundles: u64| Amount { bytes: bundles * size, bundles: 1_000 };
+    let mut limits = Limits::default();
+    limits.quota.total = amount(3);
+    limits.quota.reserve = Amount { bytes: 0, bundles: 0 };
+    limits.quota.neighbour = amount(2);
     let mut b = Host::with(2, limits);
     let (mut a, mut c) = (Host::new(1), Host::new(3));
     for (carrier, first) in [(&mut a, 0), (&mut c, 10)] {
         for n in first..first + 3 {
             let bundle = written(&author, far, &[n; 100], 1_000_000);
-            let (id, bytes) = (bundle.content_id(), bundle.encode());
-            carrier.handle(Event::Carry { id, record: record(&bundle, bytes.len(), Instant::ZERO) });
-            carrier.disk.insert(bundle_item(id), bytes);
+            carrier.carry(&bundle);
         }
     }
     meet(&mut a, &mut b, 1, &[]);
-    assert_eq!((b.engine.bundles_carried(), b.counter("bundles refused: no room")), (2, 1));
+    assert_eq!(b.engine.bundles_carried(), 2);
+    assert_eq!(a.sent.len(), 2, "it was told how much room there is, and sent no more");
     meet(&mut c, &mut b, 2, &[]);
-    assert_eq!((b.engine.bundles_carried(), b.counter("bundles refused: no room")), (3, 3));
-    assert_eq!(c.counter("refused by a peer: it is full"), 2);
+    assert_eq!((b.engine.bundles_carried(), c.sent.len()), (3, 1));
+}
+
+/// One bundle that a peer would give: the length, an array of three, type 1, topic 2, and the id as bytes.
+fn have(id: [u8; 32]) -> Vec<u8> {
+    [&[0, 0, 0, 37, 0x83, 1, 2, 0x58, 32], id.as_slice()].concat()
+}
+
+#[test]
+fn a_neighbour_that_does_not_heed_the_room_it_is_told_of_is_refused() {
+    let author = Identity::from_seed(&[9; 32]);
+    let far = Identity::from_seed(&[8; 32]).node_id();
+    let bundles: Vec<_> = (0..4).map(|n| written(&author, far, &[n; 100], 1_000_000)).collect();
+    let mut limits = Limits::default();
+    limits.quota.neighbour = Amount { bytes: 1_000_000, bundles: 2 };
+    let (mut b, liar) = (Host::with(2, limits), Host::new(1));
+    b.up(1, liar.me, Mode::Live, &[]);
+    b.handle(Event::Bytes { link: 1, bytes: encode_hello(&liar.hello()) });
+    while b.transmit(1).is_some() {}
+    for bundle in &bundles {
+        let (id, bytes) = (bundle.content_id().0, bundle.encode());
+        b.handle(Event::Bytes { link: 1, bytes: have(id) });
+        while b.transmit(1).is_some() {}
+        let item = bundle_item(Digest(id));
+        b.handle(Event::Bytes { link: 1, bytes: encode_chunk(item, bytes.len() as u64, 0, &bytes) });
+        while b.transmit(1).is_some() {}
+    }
+    assert_eq!((b.engine.bundles_carried(), b.engine.refused(1)), (2, 2));
+    assert!(b.closed.is_empty());
 }
 
 #[test]
 fn an_expired_bundle_is_forgotten_withdrawn_and_not_taken_again() {
     let (mut a, mut b, far) = (Host::new(1), Host::new(2), Identity::from_seed(&[8; 32]).node_id());
     let bundle = written(&a.identity, far, b"short", 1_000);
-    let (id, bytes) = (bundle.content_id(), bundle.encode());
-    a.handle(Event::Carry { id, record: record(&bundle, bytes.len(), Instant::ZERO) });
-    a.disk.insert(bundle_item(id), bytes);
+    let id = bundle.content_id();
+    a.carry(&bundle);
     meet(&mut a, &mut b, 1, &[]);
     assert_eq!(b.engine.bundles_carried(), 1);
     assert_eq!(b.engine.poll_timeout(), Some(Instant::from_ms(1_000)));
     b.now = Instant::from_ms(1_000);
     b.handle(Event::Tick);
-    assert_eq!(b.forgotten, [(id, true)]);
+    assert_eq!(b.forgotten, [(id, Gone::Expired)]);
     assert_eq!(b.engine.poll_timeout(), None);
     meet(&mut a, &mut b, 2, &[]);
     assert_eq!(b.engine.bundles_carried(), 0);
@@ -188,9 +213,7 @@ fn a_bundle_that_expires_on_its_way_to_the_disk_does_not_stay() {
     let (mut a, mut b, far) = (Host::new(1), Host::new(2), Identity::from_seed(&[8; 32]).node_id());
     b.stores = false;
     let bundle = written(&a.identity, far, b"short", 1_000);
-    let (id, bytes) = (bundle.content_id(), bundle.encode());
-    a.handle(Event::Carry { id, record: record(&bundle, bytes.len(), Instant::ZERO) });
-    a.disk.insert(bundle_item(id), bytes);
+    a.carry(&bundle);
     meet(&mut a, &mut b, 1, &[]);
     b.now = Instant::from_ms(2_000);
     b.store_all();
@@ -245,8 +268,7 @@ fn a_bundle_under_a_wrong_id_and_bytes_that_are_none_are_refused_and_counted() {
     for (item, bytes) in
         [(lie, real.encode()), (bundle_item(Digest::of(b"no bundle")), b"no bundle".to_vec())]
     {
-        a.handle(Event::Carry { id: item.id, record: record(&real, bytes.len(), Instant::ZERO) });
-        a.disk.insert(item, bytes);
+        a.carry_as(item, record(&real, bytes.len(), Instant::ZERO), bytes);
     }
     meet(&mut a, &mut b, 1, &[]);
     assert_eq!(b.counter("bundles refused: not valid"), 2);
@@ -263,6 +285,6 @@ fn old_answers_and_unknown_names_change_nothing() {
     a.handle(Event::Bytes { link: 5, bytes: vec![1, 2, 3] });
     a.handle(Event::Acknowledge { link: 5, item });
     a.handle(Event::Withdraw { link: 5, item });
-    assert!(!a.engine.has(&item) && a.engine.is_idle(5) && a.engine.has_taken_all(5));
-    assert!(a.engine.poll_transmit(5).is_none() && a.closed.is_empty());
+    assert!(!a.engine.has(&item, &a.index) && a.engine.is_idle(5) && a.engine.has_taken_all(5));
+    assert!(a.engine.poll_transmit(5, &a.index).is_none() && a.closed.is_empty());
 }

@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use cairn_node::control::api::Request;
-use clap::{Args, Subcommand};
+use cairn_node::control::api::{Request, Urgency};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::context::{Context, absolute, order_key};
 use crate::failure::Failure;
@@ -19,6 +19,7 @@ const TEXT_BYTES_MAX: u64 = 512 * 1024;
 #[command(after_help = "Examples:
   cairn send jetson 'the bridge is out'
   cairn send jetson --file map.png 'the detour'
+  cairn send --class alert depot 'the dam has burst'
   dmesg | cairn send depot -")]
 pub(crate) struct SendArgs {
     /// Node id, or the name on its card
@@ -29,9 +30,30 @@ pub(crate) struct SendArgs {
     /// A file to send along
     #[arg(long)]
     file: Option<PathBuf>,
+    /// How urgent it is: a small alert goes to everybody, bulk goes last
+    #[arg(long, value_enum, default_value_t = Urgent::Normal)]
+    class: Urgent,
     /// Repeating an order with the same key has no second effect
     #[arg(long)]
     key: Option<String>,
+}
+
+/// How urgent a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Urgent {
+    Alert,
+    Normal,
+    Bulk,
+}
+
+impl From<Urgent> for Urgency {
+    fn from(urgent: Urgent) -> Self {
+        match urgent {
+            Urgent::Alert => Self::Alert,
+            Urgent::Normal => Self::Normal,
+            Urgent::Bulk => Self::Bulk,
+        }
+    }
 }
 
 /// Read what arrived
@@ -73,7 +95,10 @@ pub(crate) fn send(context: &Context, args: SendArgs) -> Result<(), Failure> {
     }
     let file = args.file.as_deref().map(absolute).transpose()?;
     let key = order_key(args.key)?;
-    context.order(&Request::Send { to: args.to, text, file, key }, "stored; it leaves with the next contact")
+    context.order(
+        &Request::Send { to: args.to, text, file, key, class: args.class.into() },
+        "stored; it leaves with the next contact",
+    )
 }
 
 fn read_stdin() -> Result<String, Failure> {

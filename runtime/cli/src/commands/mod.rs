@@ -12,7 +12,9 @@ pub(crate) mod mail;
 pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod receipt;
+pub(crate) mod route;
 pub(crate) mod status;
+pub(crate) mod store;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -33,6 +35,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Credit(args) => credit::run(context, args),
         Command::Receipt(command) => receipt::run(context, command),
         Command::Carry(command) => carry::run(context, command),
+        Command::Route(command) => route::run(context, command),
+        Command::Store(command) => store::run(context, &command),
         Command::Bundle(command) => bundle::run(context, command),
         Command::Status(_) => status::run(context),
         Command::Doctor(args) => doctor::run(context, &args),

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
 use cairn_node::config::CONFIG_FILE;
-use cairn_node::control::api::{CarryInfo, LinkInfo, MessageInfo, Request, Response, Status};
+use cairn_node::control::api::{CarryInfo, LinkInfo, MessageInfo, Request, Response, Status, Urgency};
 use cairn_node::control::client::{Client, ClientError};
 
 /// What has not happened by then will not happen.
@@ -36,7 +36,8 @@ pub(crate) fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String
 /// Orders a node to send a text; its beginning is the key.
 pub(crate) fn send(home: &Path, to: &str, text: &str) -> Result<(), String> {
     let key = text.chars().take(60).collect();
-    let request = Request::Send { to: to.to_owned(), text: text.to_owned(), file: None, key };
+    let request =
+        Request::Send { to: to.to_owned(), text: text.to_owned(), file: None, key, class: Urgency::Normal };
     let client = Client::connect(home).and_then(|client| client.answers_within(DEADLINE));
     client.and_then(|mut client| client.ask(&request)).map(drop).map_err(|error| error.to_string())
 }

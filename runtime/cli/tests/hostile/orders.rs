@@ -1,6 +1,6 @@
 //! Orders as people give them: in an unlucky sequence, twice, under a used key, to a node that is full.
 
-use cairn_node::control::api::{BoardInfo, Request, Response};
+use cairn_node::control::api::{BoardInfo, Request, Response, Urgency};
 
 use super::node::{Node, ON_LOOPBACK, acquaint, meet, until};
 
@@ -41,8 +41,13 @@ fn a_key_stands_for_one_order_only() {
     one.start();
     two.start();
     acquaint(&one, &two);
-    let order =
-        |text: &str| Request::Send { to: two.name.into(), text: text.into(), file: None, key: "k".into() };
+    let order = |text: &str| Request::Send {
+        to: two.name.into(),
+        text: text.into(),
+        file: None,
+        key: "k".into(),
+        class: Urgency::Normal,
+    };
     let first = one.ask(&order("first"));
     assert_eq!(one.ask(&order("first")), first);
     let (message, hint) = one.refuses(&order("second"));

@@ -17,7 +17,7 @@ pub type CommitId = u64;
 pub type RequestId = u64;
 
 /// Batches of this node's own facts that are merged into one commit at the most.
-const OWN_MERGED_MAX: usize = 64;
+const OWN_MERGED_MAX: usize = 1_024;
 
 /// What happens after a batch is durable, in the order given.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) enum After {
     /// A ledger entry of a peer counts from now on.
     Entry { ticket: Ticket, entry: Box<VerifiedEntry> },
     /// Ledger entries that came in a bundle count from now on.
-    Entries { ticket: Ticket, entries: Vec<VerifiedEntry> },
+    Entries { ticket: Option<Ticket>, entries: Vec<VerifiedEntry> },
     /// A board change may be passed on.
     Change { ticket: Ticket, group: u32, item: Item, bytes: u64 },
     /// A blob is here.
@@ -33,7 +33,15 @@ pub(crate) enum After {
     /// The engine may acknowledge.
     Taken { ticket: Ticket },
     /// A message is in the inbox.
-    Message { ticket: Ticket, number: u64, entry: Box<super::inbox::Entry> },
+    Message { ticket: Option<Ticket>, number: u64, entry: Box<super::inbox::Entry> },
+    /// A delivery notice of another node counts from now on.
+    Notice { ticket: Ticket, by: NodeId, ids: Vec<Digest> },
+    /// A fragment for this node is kept.
+    Piece { ticket: Ticket, id: Digest, record: BundleRecord },
+    /// Carried bundles were replaced by others: cut, or put together.
+    Replaced { gone: Vec<(Digest, BundleRecord)>, carried: Vec<(Digest, BundleRecord)> },
+    /// The disk shows a record as it was decided.
+    Written { id: Digest },
     /// Own ledger entry: it may leave from now on.
     OwnEntry { id: Digest, to: NodeId },
     /// Own item: offer it from now on.
@@ -55,13 +63,16 @@ impl After {
     pub(crate) const fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Entry { ticket, .. }
-            | Self::Entries { ticket, .. }
             | Self::Change { ticket, .. }
             | Self::Blob { ticket, .. }
-            | Self::Taken { ticket }
-            | Self::Message { ticket, .. } => Some(*ticket),
+            | Self::Notice { ticket, .. }
+            | Self::Piece { ticket, .. }
+            | Self::Taken { ticket } => Some(*ticket),
+            Self::Message { ticket, .. } | Self::Entries { ticket, .. } => *ticket,
             Self::OwnEntry { .. }
             | Self::Hold { .. }
+            | Self::Replaced { .. }
+            | Self::Written { .. }
             | Self::Carry { .. }
             | Self::OwnBlob { .. }
             | Self::OwnCard { .. }
@@ -211,6 +222,11 @@ impl Commits {
         self.foreign.is_empty() && self.own.is_none() && self.own_queue.is_empty()
     }
 
+    /// Whether facts of this node wait to be written.
+    pub(crate) fn has_own_waiting(&self) -> bool {
+        !self.own_queue.is_empty()
+    }
+
     /// Whether no item of a peer is under way.
     pub(crate) fn foreign_is_empty(&self) -> bool {
         self.foreign.is_empty()
@@ -235,12 +251,12 @@ pub(crate) fn parse_peer_item_key(key: &[u8]) -> Option<(NodeId, Item)> {
     Some((NodeId::from_bytes(*peer).ok()?, Item { topic, id: Digest(id) }))
 }
 
-/// The table that holds the bytes of an item.
+/// The table that holds the bytes of an item; those of bundles lie under their row number, not under their id.
 pub(crate) const fn table_of(topic: Topic) -> Table {
     match topic {
         Topic::Ledger => Table::Ledger,
-        // A notice is refused, so none is looked up.
-        Topic::Bundle | Topic::Notice => Table::Bundles,
+        Topic::Notice => Table::Notices,
+        Topic::Bundle => Table::Bundles,
         Topic::Board => Table::Changes,
         Topic::Blob => Table::Blobs,
     }

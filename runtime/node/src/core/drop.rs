@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use cairn_bundle::{Bundle, Digest, NodeId, open};
+use cairn_bundle::{Bundle, Class, Digest, NodeId, open};
 use cairn_engine::{CloseReason, Event, LinkId};
 use cairn_link::{Hello, Item, Mode, ParcelWriter, Topic, Transmit, encode_chunk, parcel, parcel_frames};
-use cairn_store::{Read, Table};
+use cairn_store::Read;
 
 use super::clock::Clock;
 use super::commit::Tx;
@@ -75,7 +75,7 @@ impl Core {
             return Parcel::ForOthers;
         }
         let id = bundle.content_id();
-        if self.engine.has(&Item { topic: Topic::Bundle, id }) {
+        if self.engine.has(&Item { topic: Topic::Bundle, id }, &self.unwritten.over(disk)) {
             return Parcel::Known;
         }
         let opened = match open(&bundle, &self.identity, &self.keys.prekeys) {
@@ -94,7 +94,7 @@ impl Core {
             Err(error) => return Parcel::Refused(error.to_string()),
         };
         let link = self.drop_link();
-        self.clock = clock;
+        self.set_clock(clock);
         self.imports.insert(link, Imported { id: Some(id), ..Imported::default() });
         self.link_up(link, opened.source, Mode::Carried);
         self.handle(clock, Input::Bytes { link, bytes: frames }, disk);
@@ -102,7 +102,7 @@ impl Core {
     }
 
     /// Whether an import is over: everything it brought is durable or refused. `None` while it goes on.
-    pub fn import_state(&mut self, link: LinkId) -> Option<Imported> {
+    pub fn import_state(&mut self, link: LinkId, disk: &dyn Read) -> Option<Imported> {
         let import = self.imports.get(&link)?;
         if import.broken.is_none() && !self.engine.has_taken_all(link) {
             return None;
@@ -116,11 +116,11 @@ impl Core {
         {
             // Nothing in it is news any more: the next look at this drop can pass it over.
             let mut tx = Tx::default();
-            tx.put(Table::Seen, *id.as_bytes(), []);
+            self.past.note_gone(&mut tx, &id);
             self.commits.own(tx);
             self.engine(Event::Seen { id });
-            self.after_input();
         }
+        self.after_input(disk);
         Some(import)
     }
 
@@ -134,22 +134,24 @@ impl Core {
         peer: &NodeId,
         disk: &dyn Read,
     ) -> Result<Exported, CannotSend> {
-        self.clock = clock;
+        self.set_clock(clock);
         let link = self.drop_link();
         let hello = self.hello_for(peer);
         self.link_up(link, *peer, Mode::Carried);
+        self.run_engine(disk);
         let mut exported = Exported::default();
         for item in self.owed_acks.remove(peer).unwrap_or_default() {
             self.engine(Event::Acknowledge { link, item });
             self.note_peer_item(*peer, item, false);
             exported.contents.insert((false, item));
         }
+        self.run_engine(disk);
         for payload in self.fill_parcels(link, &hello, disk, &mut exported) {
-            let bytes = self.write_bundle(peer, SERVICE_MEET, &payload)?.0.encode();
+            let bytes = self.write_bundle(peer, SERVICE_MEET, Class::Normal, &payload)?.0.encode();
             exported.files.push(ParcelFile { name: parcel::file_name(&Digest::of(&bytes)), bytes });
         }
         self.engine(Event::LinkDown { link });
-        self.after_input();
+        self.after_input(disk);
         Ok(exported)
     }
 
@@ -164,15 +166,16 @@ impl Core {
         let mut writer = ParcelWriter::new(hello, parcel::PARCEL_BYTES_MAX);
         let mut payloads = Vec::new();
         // The first frame is the hello, with which the writer begins every parcel by itself.
-        let _hello = self.engine.poll_transmit(link);
+        let _hello = self.engine_transmit(link, disk);
         let mut whole = Vec::new();
-        while let Some(transmit) = self.engine.poll_transmit(link) {
+        while let Some(transmit) = self.engine_transmit(link, disk) {
             let full = match transmit {
                 Transmit::Frame(frame) => writer.push(&frame),
                 Transmit::Chunk { item, total, offset, len } => {
                     let Some(bytes) = self.read_item(link, item, offset, len, disk) else {
                         self.count("items that could not be read back");
                         self.engine(Event::Withdraw { link, item });
+                        self.run_engine(disk);
                         whole.clear();
                         continue;
                     };

@@ -105,7 +105,12 @@ fn decode_stored(bytes: &[u8]) -> Option<(NodeId, Option<KeyKind>, Message)> {
 impl Core {
     /// Puts a message into the inbox in the batch that also remembers its bundle, so that it is delivered once.
     /// Only contacts may write, and not without end: a stranger shall not fill the disk.
-    pub(super) fn deliver_message(&mut self, tx: &mut Tx, ticket: Ticket, opened: &Opened) -> Option<()> {
+    pub(super) fn deliver_message(
+        &mut self,
+        tx: &mut Tx,
+        ticket: Option<Ticket>,
+        opened: &Opened,
+    ) -> Option<()> {
         let message = Message::decode(&opened.payload)?;
         if self.contacts.get(&opened.source).is_none() {
             self.count("messages refused: from a stranger");

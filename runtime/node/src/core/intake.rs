@@ -1,6 +1,6 @@
 //! What peers send: checked here, stored by the driver, and only then counted and acknowledged.
 
-use cairn_bundle::{Bundle, Digest, NodeId, OpenError, open};
+use cairn_bundle::{Bundle, Digest, NodeId, OpenError, Opened, open};
 use cairn_engine::{Event, Scope, Ticket};
 use cairn_ledger::VerifiedEntry;
 use cairn_link::{Item, RefuseReason, Topic};
@@ -21,16 +21,14 @@ pub(crate) struct EarlyBlob {
     bytes: Vec<u8>,
 }
 
-/// First byte of the keys of delivered bundles' names; content ids have no prefix.
-pub(super) const DELIVERED: &[u8] = b"d";
-
 impl Core {
     pub(super) fn take(&mut self, ticket: Ticket, peer: NodeId, item: Item, bytes: Vec<u8>) {
         let result = match item.topic {
             Topic::Ledger => self.take_entry(ticket, peer, item, &bytes),
             Topic::Board => self.take_change(ticket, item, bytes),
             Topic::Blob => self.take_blob(ticket, item, bytes, true),
-            Topic::Bundle | Topic::Notice => Err(RefuseReason::Invalid),
+            Topic::Notice => self.take_notice(ticket, item, bytes),
+            Topic::Bundle => Err(RefuseReason::Invalid),
         };
         if let Err(reason) = result {
             self.refuse(ticket, reason);
@@ -41,7 +39,7 @@ impl Core {
         self.engine(Event::Taken { ticket, outcome: Err(reason) });
     }
 
-    fn commit_foreign(&mut self, tx: Tx) {
+    pub(super) fn commit_foreign(&mut self, tx: Tx) {
         let (commit, batch) = self.commits.foreign(tx);
         self.outputs.push_back(Output::Commit { commit, batch, own: false });
     }
@@ -138,69 +136,76 @@ impl Core {
         }
     }
 
-    /// A bundle for somebody else.
-    pub(super) fn keep(&mut self, ticket: Ticket, id: Digest, bytes: Vec<u8>) {
-        let mut tx = Tx::default();
-        tx.put(Table::Bundles, *id.as_bytes(), bytes);
-        tx.put(Table::Seen, *id.as_bytes(), []);
-        tx.then(After::Taken { ticket });
-        self.commit_foreign(tx);
-    }
-
-    pub(super) fn deliver(&mut self, ticket: Ticket, id: Digest, bundle: &Bundle) {
+    pub(super) fn deliver(&mut self, ticket: Ticket, peer: NodeId, id: Digest, bundle: &Bundle) {
+        if bundle.primary().fragment.is_some() {
+            self.deliver_piece(ticket, peer, id, bundle);
+            return;
+        }
         let opened = match open(bundle, &self.identity, &self.keys.prekeys) {
             Ok(opened) => opened,
             Err(error) => {
-                self.count("bundles for this node refused: they do not open");
-                if error == OpenError::ErasedKey
-                    && let Some(from) = bundle.source().node_id()
-                {
-                    let who = self.contacts.name(&from);
-                    self.count("bundles that came after their prekey was erased");
-                    self.warnings.insert(format!(
-                        "something from {who} was on its way for so long that nobody can open it any more: \
-                         ask for it again"
-                    ));
-                }
-                self.say(format!("a bundle for this node was refused: {error}"));
+                self.note_unopened(bundle, error);
                 self.refuse(ticket, RefuseReason::Invalid);
                 return;
             }
         };
         let mut tx = Tx::default();
-        tx.put(Table::Seen, *id.as_bytes(), []);
+        self.past.note_gone(&mut tx, &id);
         // A carrier can make a second content id by adding a block: what counts is the signed name.
         let name = opened.id.name();
-        if self.delivered.contains(&name) {
+        if self.past.is_delivered(&name) {
             self.count("second copies of delivered bundles");
             tx.then(After::Taken { ticket });
             self.commit_foreign(tx);
             return;
         }
-        tx.put(Table::Seen, [DELIVERED, name.as_slice()].concat(), []);
-        let delivered = match opened.destination_service.as_str() {
-            SERVICE_INBOX => self.deliver_message(&mut tx, ticket, &opened),
-            SERVICE_LEDGER => self.deliver_entries(&mut tx, ticket, &opened.payload),
-            _ => None,
-        };
-        if delivered.is_none() {
+        if self.deliver_opened(&mut tx, Some(ticket), &opened).is_none() {
             self.count("bundles for this node refused: no such service, or not valid");
             self.refuse(ticket, RefuseReason::Invalid);
             return;
         }
-        self.delivered.insert(name);
+        self.past.note_delivered(&mut tx, &name);
+        self.write_notices(&mut tx, &name, &[id]);
         self.delivering.insert(ticket, name);
         self.commit_foreign(tx);
+    }
+
+    fn note_unopened(&mut self, bundle: &Bundle, error: OpenError) {
+        self.count("bundles for this node refused: they do not open");
+        if error == OpenError::ErasedKey
+            && let Some(from) = bundle.source().node_id()
+        {
+            let who = self.contacts.name(&from);
+            self.count("bundles that came after their prekey was erased");
+            self.warnings.insert(format!(
+                "something from {who} was on its way for so long that nobody can open it any more: ask for it again"
+            ));
+        }
+        self.say(format!("a bundle for this node was refused: {error}"));
+    }
+
+    /// Puts what was opened into the batch of its service; `None` if there is no such service, or it refuses.
+    pub(super) fn deliver_opened(
+        &mut self,
+        tx: &mut Tx,
+        ticket: Option<Ticket>,
+        opened: &Opened,
+    ) -> Option<()> {
+        match opened.destination_service.as_str() {
+            SERVICE_INBOX => self.deliver_message(tx, ticket, opened),
+            SERVICE_LEDGER => self.deliver_entries(tx, ticket, &opened.payload),
+            _ => None,
+        }
     }
 
     /// A delivery could not be stored: the bundle may come again.
     pub(super) fn undeliver(&mut self, ticket: Ticket) {
         if let Some(name) = self.delivering.remove(&ticket) {
-            self.delivered.remove(&name);
+            self.past.undeliver(&name);
         }
     }
 
-    fn deliver_entries(&self, tx: &mut Tx, ticket: Ticket, payload: &[u8]) -> Option<()> {
+    fn deliver_entries(&self, tx: &mut Tx, ticket: Option<Ticket>, payload: &[u8]) -> Option<()> {
         let mut entries = Vec::new();
         for bytes in super::wire::decode_entries(payload)? {
             let entry = VerifiedEntry::decode(&bytes).ok()?;
@@ -212,6 +217,12 @@ impl Core {
         }
         tx.then(After::Entries { ticket, entries });
         Some(())
+    }
+
+    fn taken(&mut self, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket {
+            self.engine(Event::Taken { ticket, outcome: Ok(()) });
+        }
     }
 
     /// Does what was waiting for a batch to be durable.
@@ -226,7 +237,7 @@ impl Core {
             }
             After::Entries { ticket, entries } => {
                 self.insert_entries(entries);
-                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+                self.taken(ticket);
             }
             After::Change { ticket, group, item, bytes } => {
                 self.engine(Event::Hold { item, bytes, scope: Scope::Group(group) });
@@ -240,8 +251,25 @@ impl Core {
             After::Message { ticket, number, entry } => {
                 self.inbox.remember(number, *entry);
                 self.say("a message arrived: read it with cairn inbox");
-                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+                self.taken(ticket);
             }
+            After::Notice { ticket, by, ids } => {
+                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+                self.engine(Event::Noticed { by, ids });
+            }
+            After::Piece { ticket, id, record } => {
+                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+                self.engine(Event::Carry { id, record });
+            }
+            After::Replaced { gone, carried } => {
+                for (id, record) in gone {
+                    self.engine(Event::Gone { id, record });
+                }
+                for (id, record) in carried {
+                    self.engine(Event::Carry { id, record });
+                }
+            }
+            After::Written { id } => self.unwritten.written(&id),
             After::OwnEntry { id, to } => self.own_entry_durable(id, to),
             After::Hold { item, bytes, scope } => self.engine(Event::Hold { item, bytes, scope }),
             After::Carry { id, record } => self.engine(Event::Carry { id, record }),

@@ -6,6 +6,8 @@
 //! others can see before [`Input::Committed`] comes back.
 
 mod boards;
+mod carrying;
+mod catalogue;
 mod clock;
 mod commit;
 mod contacts;
@@ -17,23 +19,28 @@ mod intake;
 mod keys;
 mod market;
 mod money;
+mod notices;
 mod outbound;
+mod past;
 mod payer;
+mod pieces;
 mod relay;
 mod report;
 mod requests;
 mod requests_board;
 mod restore;
 mod rng;
+mod routes;
 mod scope;
+mod upgrade;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cairn_bundle::{Bundle, Digest, Identity, NodeId};
+use cairn_bundle::{Digest, Identity, NodeId};
 use cairn_engine::{Action, CloseReason, Engine, Event, Instant, LinkId};
 use cairn_ledger::Ledger;
-use cairn_link::{Item, Mode, Topic, Transmit, encode_chunk};
+use cairn_link::{Item, Mode, Transmit, encode_chunk};
 use cairn_store::{Batch, Read};
 use cairn_task::NodeLimits;
 
@@ -47,12 +54,16 @@ pub use outbound::CannotSend;
 pub use requests::{Answer, Attachment};
 pub use restore::RestoreError;
 pub use rng::SeedRng;
+pub use upgrade::{UpgradeError, upgrade};
 
 use boards::Boards;
-use commit::{Commits, Finished, Tx, table_of};
+use catalogue::Unwritten;
+use commit::{Commits, Finished, Tx};
 use executor::Tasks;
 use inbox::Inbox;
+use past::Past;
 use payer::Payments;
+use pieces::Pieces;
 
 use crate::control::api::Request;
 
@@ -184,6 +195,21 @@ pub struct Core {
     clock: Clock,
     rng: SeedRng,
     engine: Engine,
+    /// What the engine is going to be told.
+    to_engine: VecDeque<Event>,
+    unwritten: Unwritten,
+    next_place: u64,
+    past: Past,
+    pieces: Pieces,
+    notices: notices::Notices,
+    cutting: Vec<(Digest, u64)>,
+    /// Node time at which this life began: it goes on over restarts.
+    began_ms: u64,
+    /// Node time as it was written down last.
+    time_kept: Instant,
+    plan_text: String,
+    /// Contacts or what they earned changed.
+    standing_due: bool,
     ledger: Ledger,
     boards: Boards,
     contacts: Contacts,
@@ -198,7 +224,6 @@ pub struct Core {
     retry_at: Option<Instant>,
     tasks: Tasks,
     payments: Payments,
-    delivered: BTreeSet<[u8; 32]>,
     delivering: BTreeMap<cairn_engine::Ticket, [u8; 32]>,
     owed_acks: BTreeMap<NodeId, BTreeSet<Item>>,
     /// The bundle that is being sent, with its age as of the contact.
@@ -240,9 +265,13 @@ impl Core {
 
     /// Takes note of one input. `disk` shows what is durable.
     pub fn handle(&mut self, clock: Clock, input: Input, disk: &dyn Read) {
-        self.clock = clock;
+        self.set_clock(clock);
         match input {
-            Input::Tick => self.engine(Event::Tick),
+            Input::Tick => {
+                self.engine(Event::Clock { wall_s: self.clock.wall });
+                self.refresh_standing();
+                self.engine(Event::Tick);
+            }
             Input::LinkUp { link, peer } => self.link_up(link, peer, Mode::Live),
             Input::LinkDown { link } => self.engine(Event::LinkDown { link }),
             Input::Bytes { link, bytes } => self.engine(Event::Bytes { link, bytes }),
@@ -252,7 +281,7 @@ impl Core {
             Input::Request { request, ask, attachment } => self.ask(request, ask, attachment, disk),
             Input::Addresses { addresses } => self.set_addresses(addresses),
         }
-        self.after_input();
+        self.after_input(disk);
     }
 
     /// The next thing to do; drain to `None` after every [`Core::handle`].
@@ -263,7 +292,8 @@ impl Core {
     /// The next bytes to send on a link that can send now.
     pub fn poll_transmit(&mut self, link: LinkId, disk: &dyn Read) -> Option<Vec<u8>> {
         loop {
-            match self.engine.poll_transmit(link)? {
+            let transmit = self.engine_transmit(link, disk)?;
+            match transmit {
                 Transmit::Frame(bytes) => return Some(bytes),
                 Transmit::Chunk { item, total, offset, len } => {
                     if let Some(bytes) = self.read_item(link, item, offset, len, disk) {
@@ -271,46 +301,18 @@ impl Core {
                     }
                     self.count("items that could not be read back");
                     self.engine(Event::Withdraw { link, item });
+                    self.run_engine(disk);
                 }
             }
         }
-    }
-
-    /// Part of an item as it goes over a link; `None` if the store does not give exactly that.
-    fn read_item(
-        &mut self,
-        link: LinkId,
-        item: Item,
-        offset: u64,
-        len: u64,
-        disk: &dyn Read,
-    ) -> Option<Vec<u8>> {
-        let age_add_ms = if item.topic == Topic::Bundle { self.engine.age_to_add(link, &item.id) } else { 0 };
-        let bytes = if age_add_ms == 0 {
-            disk.read_range(table_of(item.topic), item.id.as_bytes(), offset, len).ok().flatten()?
-        } else {
-            let known = self.aged.take().filter(|aged| (aged.link, aged.id) == (link, item.id));
-            let aged = match known {
-                Some(aged) => aged,
-                None => {
-                    let stored = disk.get(table_of(item.topic), item.id.as_bytes()).ok().flatten()?;
-                    let bundle = Bundle::decode(&stored, &self.settings.engine.bundle).ok()?;
-                    AgedBundle { link, id: item.id, bytes: bundle.aged_by(age_add_ms).encode() }
-                }
-            };
-            let (from, count) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
-            let part = aged.bytes.get(from..from.checked_add(count)?).map(<[u8]>::to_vec);
-            self.aged = Some(aged);
-            part?
-        };
-        (u64::try_from(bytes.len()) == Ok(len)).then_some(bytes)
     }
 
     /// When [`Input::Tick`] is due next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = [self.engine.poll_timeout(), self.retry_at, self.tasks_due(), self.keys.due()];
-        due.into_iter().flatten().min()
+        // The caller's clock begins with this life of the node.
+        due.into_iter().flatten().min().map(|at| Instant::from_ms(at.as_ms().saturating_sub(self.began_ms)))
     }
 
     /// Whether everything that was decided is durable and nothing runs.
@@ -334,10 +336,16 @@ impl Core {
     }
 
     /// Ends the node once everything that was decided is durable: [`Output::Shutdown`] will come.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, disk: &dyn Read) {
+        self.begin_to_stop();
+        self.after_input(disk);
+    }
+
+    fn begin_to_stop(&mut self) {
         self.stopping = true;
         self.keep_age();
-        self.after_input();
+        self.keep_time(true);
+        self.keep_routing();
     }
 
     /// Counts a refusal or another event, for the status.
@@ -350,25 +358,15 @@ impl Core {
         self.outputs.push_back(Output::Say(text.into()));
     }
 
-    /// Hands an event to the engine and does what it asks for.
-    fn engine(&mut self, event: Event) {
-        self.engine.handle(self.clock.now, event);
-        while let Some(action) = self.engine.poll_action() {
-            self.act(action);
-        }
-    }
-
     fn act(&mut self, action: Action) {
         match action {
             Action::Hello { link, peer, hello } => self.heard_hello(link, peer, &hello),
             Action::Take { ticket, peer, item, bytes } => self.take(ticket, peer, item, bytes),
-            Action::Keep { ticket, id, bytes } => self.keep(ticket, id, bytes),
-            Action::Deliver { ticket, id, bundle } => self.deliver(ticket, id, &bundle),
-            Action::Forget { id, .. } => {
-                let mut tx = Tx::default();
-                tx.delete(cairn_store::Table::Bundles, *id.as_bytes());
-                self.commits.own(tx);
-            }
+            Action::Keep { ticket, id, record, bytes } => self.keep(ticket, id, record, bytes),
+            Action::Deliver { ticket, peer, id, bundle } => self.deliver(ticket, peer, id, &bundle),
+            Action::Update { id, record } => self.update_record(id, record),
+            Action::Forget { id, record, why } => self.forget_bundle(id, &record, why),
+            Action::Fragment { id, piece_bytes } => self.cutting.push((id, piece_bytes)),
             Action::PeerHas { peer, item } => self.note_peer_item(peer, item, false),
             Action::OweAck { peer, item } => {
                 self.owed_acks.entry(peer).or_default().insert(item);
@@ -438,19 +436,31 @@ impl Core {
         }
     }
 
-    fn after_input(&mut self) {
+    fn after_input(&mut self, disk: &dyn Read) {
         if self.retry_at.is_some_and(|at| at <= self.clock.now) {
             self.retry_at = None;
             self.warnings.remove(STORE_REFUSES);
             self.commits.retry();
         }
-        self.early_blobs_again();
         self.tend_keys();
-        if !self.commits.is_stalled() {
-            self.settle();
-            if self.tasks_due().is_some() {
-                self.start_tasks();
+        loop {
+            self.run_engine(disk);
+            self.cut_bundles(disk);
+            self.deliver_wholes();
+            self.early_blobs_again();
+            if !self.commits.is_stalled() {
+                self.settle();
+                if self.tasks_due().is_some() {
+                    self.start_tasks();
+                }
             }
+            // Each of these may give the engine something to do, which ends when nothing is news any more.
+            if self.to_engine.is_empty() {
+                break;
+            }
+        }
+        if self.commits.has_own_waiting() {
+            self.keep_time(false);
         }
         if let Some((commit, batch)) = self.commits.poll_own() {
             self.outputs.push_back(Output::Commit { commit, batch, own: true });

@@ -1,8 +1,8 @@
 //! The ledger's place in the node: entries in, entries out, never before they are durable.
 
-use cairn_bundle::{Digest, NodeId};
+use cairn_bundle::{Class, Digest, NodeId};
 use cairn_engine::{Event, Scope};
-use cairn_ledger::{Author, AuthorError, Inserted, Kid, LockView, PayId, Record, VerifiedEntry};
+use cairn_ledger::{Author, AuthorError, Inserted, Kid, LockStatus, LockView, PayId, Record, VerifiedEntry};
 use cairn_link::{Item, Topic};
 use cairn_store::Table;
 
@@ -42,8 +42,25 @@ impl Core {
         !self.locks_for(&entry.author(), &accept.pay_id).is_empty()
     }
 
+    /// Tells the engine what each contact is to this node: its quota grows with what was settled between the two.
+    pub(super) fn refresh_standing(&mut self) {
+        if !core::mem::take(&mut self.standing_due) {
+            return;
+        }
+        let nodes: Vec<NodeId> = self.contacts.iter().map(|(node, _)| *node).collect();
+        for node in nodes {
+            let both =
+                self.ledger.locks_between(&self.me, &node).chain(self.ledger.locks_between(&node, &self.me));
+            let settled = both.filter(|lock| lock.status == LockStatus::Settled);
+            let earned = settled.fold(0_u64, |sum, lock| sum.saturating_add(lock.terms.amount));
+            let community = self.groups_of(&node).first().copied();
+            self.engine(Event::Standing { node, community, earned });
+        }
+    }
+
     /// Counts entries that are durable now.
     pub(super) fn insert_entries(&mut self, entries: impl IntoIterator<Item = VerifiedEntry>) {
+        self.standing_due = true;
         for entry in entries {
             if entry.author() == self.me && self.ledger.entry(&entry.id()).is_none() {
                 self.count("own entries that came from elsewhere");
@@ -140,7 +157,9 @@ impl Core {
     pub(super) fn mail_entries(&mut self, tx: &mut Tx, to: &NodeId, entries: &[VerifiedEntry]) {
         for some in entries.chunks(16) {
             let encoded: Vec<Vec<u8>> = some.iter().map(VerifiedEntry::encode).collect();
-            if let Err(error) = self.send_bundle(tx, to, SERVICE_LEDGER, &encode_entries(&encoded)) {
+            if let Err(error) =
+                self.send_bundle(tx, to, SERVICE_LEDGER, Class::Normal, &encode_entries(&encoded))
+            {
                 let who = self.contacts.name(to);
                 self.count("ledger entries that could not be mailed");
                 self.say(format!("ledger entries for {who} could not be mailed: {error}"));

@@ -1,11 +1,10 @@
 //! Bundles that this node writes: signed, sealed, stored, then carried.
 
 use cairn_bundle::{
-    Bundle, Class, CreationTimestamp, Digest, Draft, Eid, Fallback, NodeId, SealedTo, SealingKey,
-    SenderClock, seal,
+    Bundle, BundleFlags, Class, CreationTimestamp, Digest, Draft, Eid, Fallback, NodeId, SealedTo,
+    SealingKey, SenderClock, seal,
 };
 use cairn_engine::BundleRecord;
-use cairn_store::Table;
 
 use super::commit::{After, Tx};
 use super::keys::sender_clock;
@@ -13,6 +12,9 @@ use super::{Contact, Core};
 
 /// How long a bundle of this node lives: 30 days of being carried, in milliseconds.
 const LIFETIME_MS: u64 = 30 * 24 * 3_600 * 1_000;
+
+/// Smaller payloads are not cut: a fragment's source cannot be checked on the way.
+const CUT_BYTES_MIN: usize = 64 * 1024;
 
 /// Nodes that a bundle may pass.
 const HOPS_MAX: u8 = 32;
@@ -42,6 +44,7 @@ impl Core {
         &mut self,
         to: &NodeId,
         service: &str,
+        class: Class,
         payload: &[u8],
     ) -> Result<(Bundle, Sealed), CannotSend> {
         let (key, sealed) = self.sealing_target(self.contacts.get(to).ok_or(CannotSend::NoCard)?);
@@ -53,9 +56,9 @@ impl Core {
             creation: CreationTimestamp { time_ms: self.clock.dtn_ms(), seq },
             lifetime_ms: LIFETIME_MS,
             hop_limit: HOPS_MAX,
-            class: Class::Normal,
+            class,
             age_ms: Some(0),
-            may_fragment: false,
+            may_fragment: class != Class::Alert && payload.len() > CUT_BYTES_MIN,
             admin_record: false,
             payload,
         };
@@ -88,22 +91,28 @@ impl Core {
         tx: &mut Tx,
         to: &NodeId,
         service: &str,
+        class: Class,
         payload: &[u8],
     ) -> Result<(Digest, Sealed), CannotSend> {
-        let (bundle, sealed) = self.write_bundle(to, service, payload)?;
+        let (bundle, sealed) = self.write_bundle(to, service, class, payload)?;
         let id = bundle.content_id();
         let bytes = bundle.encode();
         let record = BundleRecord {
+            place: 0,
             destination: Some(*to),
             source: Some(self.me),
             neighbour: None,
             bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            class,
             age_ms: Some(0),
             remaining_ms: LIFETIME_MS,
             kept_since: self.clock.now,
+            copies: self.engine.copy_budget(class),
+            handed_at: None,
+            may_fragment: !bundle.primary().flags.contains(BundleFlags::NO_FRAGMENT),
+            fragment: false,
         };
-        tx.put(Table::Bundles, *id.as_bytes(), bytes);
-        tx.put(Table::Seen, *id.as_bytes(), []);
+        let record = self.put_bundle(tx, id, record, bytes);
         tx.then(After::Carry { id, record });
         Ok((id, sealed))
     }

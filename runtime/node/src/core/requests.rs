@@ -4,7 +4,7 @@ use core::fmt;
 use std::path::PathBuf;
 
 use cairn_bundle::card::SignedCard;
-use cairn_bundle::{Digest, NodeId};
+use cairn_bundle::{Class, Digest, NodeId};
 use cairn_ledger::Line;
 use cairn_store::{Read, Table};
 use cairn_task::LoadedJob;
@@ -151,7 +151,13 @@ impl Core {
             Request::CardList => Ok(Response::Contacts { contacts: self.contact_infos() }.into()),
             Request::PeerAdd { node, addresses } => self.set_peer(request, &node, true, addresses),
             Request::PeerRemove { node } => self.set_peer(request, &node, false, Vec::new()),
-            Request::Send { to, text, key, .. } => self.send_message(request, &to, text, attachment, &key),
+            Request::Send { to, text, key, class, .. } => {
+                self.send_message(request, &to, text, attachment, &key, class.into())
+            }
+            Request::RouteList { max } => Ok(self.list_carried(max, disk).into()),
+            Request::RouteExplain { bundle } => self.explain_route(&bundle, disk),
+            Request::RoutePlan => Ok(Response::Text { text: self.plan_text.clone() }.into()),
+            Request::RoutePlanSet { text } => self.set_plan(request, text),
             Request::Inbox => Ok(Response::Inbox { messages: self.messages() }.into()),
             Request::InboxSave { number, path } => Self::save_message(number, path, disk),
             Request::InboxRemove { number } => {
@@ -185,7 +191,7 @@ impl Core {
                 Err(No::new("drops are read and written by the driver"))
             }
             Request::Shutdown => {
-                self.stopping = true;
+                self.begin_to_stop();
                 Ok(Response::Done.into())
             }
         }
@@ -275,6 +281,7 @@ impl Core {
         text: String,
         attachment: Attachment,
         key: &str,
+        class: Class,
     ) -> Result<Reply, No> {
         let to = self.contact(to)?;
         if text.len() > TEXT_BYTES_MAX {
@@ -302,7 +309,7 @@ impl Core {
         let payload = message.encode();
         self.check_item_size(payload.len())?;
         let mut tx = Tx::default();
-        let (id, sealed) = self.send_bundle(&mut tx, &to, SERVICE_INBOX, &payload).map_err(No::new)?;
+        let (id, sealed) = self.send_bundle(&mut tx, &to, SERVICE_INBOX, class, &payload).map_err(No::new)?;
         let because = sealed.fallback.map(|fallback| fallback.to_string());
         let order =
             OrderRecord { sealed: Some((sealed.kind.into(), because)), ..OrderRecord::new(content, &id) };

@@ -5,16 +5,27 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cairn_board::{Board, BoardSecret};
 use cairn_bundle::card::SignedCard;
 use cairn_bundle::{Bundle, Digest};
-use cairn_engine::{BundleRecord, Engine, Event, Scope};
+use cairn_engine::{BundleRecord, Engine, Event, Instant, Scope};
 use cairn_ledger::{Inserted, Ledger, VerifiedEntry};
 use cairn_link::{Item, Topic};
 use cairn_store::{Read, ReadError, Table};
 use minicbor::{Decoder, Encoder};
 
-use super::commit::{Commits, parse_peer_item_key};
+use super::catalogue::Unwritten;
+use super::commit::{Commits, Tx, parse_peer_item_key};
 use super::keys::{CARD, CARD_COUNTER, PREKEY_AGE, Secrets, first_card};
+use super::notices::Notices;
+use super::past::{Past, Row};
+use super::pieces::Pieces;
 use super::requests::OrderRecord;
 use super::{Clock, Contact, Core, SeedRng, Settings};
+
+/// Key of the node time in [`Table::Meta`].
+const NODE_TIME: &[u8] = b"node time";
+/// Key of what was learned of encounters, in [`Table::Meta`].
+const ROUTING: &[u8] = b"routing";
+/// Node time is written down with other facts, but not more often than this.
+const TIME_KEPT_EVERY_MS: u64 = 60_000;
 
 const ORDER_PREFIX: &[u8] = b"order:";
 
@@ -52,6 +63,12 @@ fn decode_board(bytes: &[u8]) -> Option<(String, BoardSecret, u16)> {
     Some((name, secret, d.u16().ok()?))
 }
 
+/// How long this node has run in all its lives, in milliseconds, as far as it was written down.
+fn read_time(disk: &dyn Read) -> Result<u64, ReadError> {
+    let row = disk.get(Table::Meta, NODE_TIME)?;
+    Ok(row.and_then(|row| row.try_into().ok()).map_or(0, u64::from_be_bytes))
+}
+
 impl Core {
     /// Builds a node from its secrets, its settings and what its disk holds. `seed` feeds all randomness.
     ///
@@ -65,12 +82,26 @@ impl Core {
         disk: &dyn Read,
     ) -> Result<Self, RestoreError> {
         let me = identity.node_id();
+        let began_ms = read_time(disk)?;
+        let caller = clock;
+        let clock = Clock { now: Instant::from_ms(clock.now.as_ms().saturating_add(began_ms)), ..clock };
         let limits =
             cairn_ledger::Limits { exposure_max: settings.own_cap, ..cairn_ledger::Limits::default() };
         let card = first_card(&identity, &settings.name, 0)?;
         let mut core = Self {
             me,
             engine: Engine::new(me, settings.engine.clone()),
+            to_engine: VecDeque::new(),
+            unwritten: Unwritten::default(),
+            next_place: 0,
+            past: Past::default(),
+            pieces: Pieces::default(),
+            notices: Notices::default(),
+            cutting: Vec::new(),
+            began_ms,
+            time_kept: clock.now,
+            plan_text: String::new(),
+            standing_due: true,
             ledger: Ledger::new(me, limits),
             identity,
             settings,
@@ -89,7 +120,6 @@ impl Core {
             retry_at: None,
             tasks: super::Tasks::default(),
             payments: super::Payments::default(),
-            delivered: BTreeSet::new(),
             delivering: BTreeMap::new(),
             owed_acks: BTreeMap::new(),
             aged: None,
@@ -103,19 +133,25 @@ impl Core {
             warnings: BTreeSet::new(),
             stopping: false,
         };
+        core.set_clock(caller);
+        let salts = core.rng.bytes();
+        core.engine.set_seed(salts);
         core.restore_meta(disk)?;
         core.restore_people(disk)?;
         core.restore_ledger(disk)?;
         core.restore_boards(disk)?;
         core.restore_bundles(disk)?;
+        if let Some(plan) = disk.get(Table::Meta, super::routes::PLAN)? {
+            core.restore_plan(&plan);
+        }
         core.settle();
         core.renew_card();
-        core.after_input();
+        core.after_input(disk);
         Ok(core)
     }
 
     fn restore_meta(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
-        let (me, orders, keys) = (self.me, &mut self.orders, &mut self.keys);
+        let (me, orders, keys, engine) = (self.me, &mut self.orders, &mut self.keys, &mut self.engine);
         let (mut counter, mut card) = (0_u64, None);
         disk.for_each(Table::Meta, &mut |key, value| {
             if let Some(order) = key.strip_prefix(ORDER_PREFIX)
@@ -128,6 +164,9 @@ impl Core {
                 card = SignedCard::decode(value).ok().filter(|card| card.card().node == me);
             } else if key == PREKEY_AGE {
                 keys.restore_age(value);
+            } else if key == ROUTING {
+                // What cannot be read is learned again.
+                let _ = engine.restore_routing(value);
             }
         })?;
         let (inbox, tasks) = (&mut self.inbox, &mut self.tasks);
@@ -223,45 +262,69 @@ impl Core {
     }
 
     fn restore_bundles(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
-        let mut seen = Vec::new();
-        let delivered = &mut self.delivered;
-        disk.for_each_key(Table::Seen, &mut |key, _| {
-            let name =
-                key.strip_prefix(super::intake::DELIVERED).and_then(|name| <[u8; 32]>::try_from(name).ok());
-            match (name, <[u8; 32]>::try_from(key)) {
-                (Some(name), _) => {
-                    delivered.insert(name);
-                }
-                (None, Ok(id)) => seen.push(id),
-                (None, Err(_)) => {}
-            }
+        let mut gone = Vec::new();
+        let past = &mut self.past;
+        disk.for_each(Table::Seen, &mut |key, value| match past.restore(key, value) {
+            Row::Gone(prefix) => gone.push(prefix),
+            Row::OldId(_) | Row::Delivered | Row::Unknown => {}
         })?;
-        for id in seen {
+        for prefix in gone {
+            let mut id = [0; 32];
+            id.iter_mut().zip(prefix).for_each(|(to, from)| *to = from);
             self.engine(Event::Seen { id: Digest(id) });
         }
-        let limits = self.settings.engine.bundle;
-        let mut bundles = Vec::new();
-        disk.for_each(Table::Bundles, &mut |key, value| {
-            let bytes = u64::try_from(value.len()).unwrap_or(u64::MAX);
-            bundles.push((<[u8; 32]>::try_from(key), bytes, Bundle::decode(value, &limits)));
+        self.restore_notices(disk)?;
+        self.restore_index(disk)
+    }
+
+    /// Tells the engine of every carried bundle; their bytes stay where they are.
+    fn restore_index(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
+        let mut pieces = Vec::new();
+        let (mut damaged, mut next_place) = (0_u64, 0);
+        let (engine, now, me, unwritten) = (&mut self.engine, self.clock.now, self.me, &self.unwritten);
+        disk.for_each(Table::Index, &mut |key, value| {
+            let (Ok(id), Ok(record)) = (<[u8; 32]>::try_from(key).map(Digest), BundleRecord::decode(value))
+            else {
+                damaged = damaged.saturating_add(1);
+                return;
+            };
+            next_place = next_place.max(record.place.saturating_add(1));
+            if record.fragment && record.destination == Some(me) {
+                pieces.push((id, record.clone()));
+            }
+            engine.handle(now, Event::Carry { id, record }, &unwritten.over(disk));
         })?;
-        for (id, bytes, bundle) in bundles {
-            let (Ok(id), Ok(bundle)) = (id, bundle) else {
-                self.count("damaged records left out");
-                continue;
-            };
-            let record = BundleRecord {
-                destination: bundle.destination().node_id(),
-                source: bundle.source().node_id(),
-                neighbour: None,
-                bytes,
-                age_ms: bundle.age_ms(),
-                remaining_ms: bundle.remaining_ms(None, 0).unwrap_or_else(|| bundle.primary().lifetime_ms),
-                kept_since: self.clock.now,
-            };
-            self.engine(Event::Carry { id: Digest(id), record });
+        self.next_place = next_place;
+        for _ in 0..damaged {
+            self.count("damaged records left out");
+        }
+        for (id, record) in pieces {
+            let stored = disk.get(Table::Bundles, &record.place.to_be_bytes())?;
+            if let Some(bundle) =
+                stored.and_then(|bytes| Bundle::decode(&bytes, &self.settings.engine.bundle).ok())
+            {
+                self.restore_piece(id, &record, bundle);
+            }
         }
         Ok(())
+    }
+
+    /// Writes down how long this node has run, so that what it carries goes on to age after a restart.
+    pub(super) fn keep_time(&mut self, now_at_all: bool) {
+        let due = self.clock.now - self.time_kept >= TIME_KEPT_EVERY_MS;
+        if due || now_at_all {
+            self.time_kept = self.clock.now;
+            let mut tx = Tx::default();
+            tx.put(Table::Meta, NODE_TIME, self.clock.now.as_ms().to_be_bytes());
+            self.commits.own(tx);
+        }
+    }
+
+    /// Writes down what was learned of encounters.
+    pub(super) fn keep_routing(&mut self) {
+        let mut tx = Tx::default();
+        tx.put(Table::Meta, ROUTING, self.engine.routing_snapshot());
+        self.commits.own(tx);
     }
 
     /// This node's own signed card.

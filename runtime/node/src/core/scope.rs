@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cairn_bundle::card::SignedCard;
 use cairn_bundle::{NodeId, SealedTo, SenderClock};
-use cairn_engine::{Event, LinkId};
+use cairn_engine::{Event, LinkId, LinkProperties};
 use cairn_link::{Hello, Mode};
 use cairn_store::Table;
 
@@ -15,7 +15,7 @@ impl Core {
     pub(super) fn link_up(&mut self, link: LinkId, peer: NodeId, mode: Mode) {
         let hello = self.hello_for(&peer);
         let groups = self.groups_of(&peer);
-        self.engine(Event::LinkUp { link, peer, mode, hello, groups });
+        self.engine(Event::LinkUp { link, peer, mode, hello, groups, properties: LinkProperties::default() });
     }
 
     pub(super) fn hello_for(&self, peer: &NodeId) -> Hello {
@@ -82,6 +82,7 @@ impl Core {
         tx.put(Table::Contacts, *contact.card().node.as_bytes(), contact.encode());
         self.commits.own(tx);
         self.contacts.insert(contact);
+        self.standing_due = true;
         self.dirty = true;
     }
 }

@@ -202,7 +202,7 @@ impl Driver {
         let mut imports = core::mem::take(&mut self.drops.imports);
         imports.retain_mut(|import| {
             if let Some((link, path)) = &import.current {
-                let Some(state) = self.core.import_state(*link) else { return true };
+                let Some(state) = self.core.import_state(*link, &*self.store) else { return true };
                 if let Some(broken) = state.broken {
                     import.refuse(&path.clone(), broken.to_string());
                     self.core.count(REFUSED);

@@ -29,12 +29,15 @@ use crate::control::api::Response;
 use crate::control::server::{Asked, ControlError, ControlSocket};
 use crate::core::{
     Clock, CommitId, Core, Input, Output, RequestId, RestoreError, Secrets, Settings, TaskId, TaskOutcome,
+    UpgradeError, upgrade,
 };
 use crate::identity_file::IdentityError;
 use crate::prekeys_file::PrekeysFile;
 use links::{Dialler, End, OpenLink};
 use peers::Dials;
 
+/// The format in which rows of bundles have records of their own.
+const ROWS_FORMAT: u32 = 2;
 /// Seconds from the Unix epoch to 2020-01-01, where Cairn's wire time begins.
 const UNIX_TO_2020: u64 = 1_577_836_800;
 /// A wall clock before 2024 was never set: a Raspberry Pi without a network wakes up in 1970.
@@ -96,6 +99,9 @@ pub enum NodeError {
     /// What is in the store cannot be used.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// The store is of an earlier format and cannot be brought to the present one.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// The prekeys cannot be used.
     #[error(transparent)]
     Prekeys(#[from] IdentityError),
@@ -120,7 +126,7 @@ impl NodeError {
         match self {
             Self::Store(_) => "see what is wrong with: cairn doctor",
             Self::Restore(RestoreError::Card(_)) => "choose a shorter name: cairn node --name NAME",
-            Self::Restore(RestoreError::Read(_)) => "check the disk, then: cairn doctor",
+            Self::Restore(RestoreError::Read(_)) | Self::Upgrade(_) => "check the disk, then: cairn doctor",
             Self::Prekeys(_) => "if nobody else has read it: chmod 600 prekeys.key in the data directory",
             Self::Control(error) => error.hint(),
             Self::Listen(_) => {
@@ -184,6 +190,11 @@ impl Driver {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut_slice()).map_err(NodeError::Random)?;
         let settings = settings(config, &identity);
+        if store.format_found() < ROWS_FORMAT {
+            let mut commit = |batch| store.commit_with(batch, Priority::High);
+            upgrade(&*store, &identity.node_id(), &settings.engine.bundle, &mut commit)?;
+            store.rows_upgraded()?;
+        }
         let prekeys = PrekeysFile::new(home);
         let loaded = prekeys.load()?;
         let secrets = Secrets { identity, prekeys: loaded.prekeys };
@@ -282,7 +293,7 @@ impl Driver {
     }
 
     fn shutdown(&mut self) {
-        self.core.stop();
+        self.core.stop(&*self.store);
     }
 
     async fn farewell(mut self) {
@@ -425,11 +436,9 @@ pub fn store_options(config: &NodeConfig) -> cairn_store::Options {
 }
 
 fn settings(config: &NodeConfig, identity: &Identity) -> Settings {
-    let mut engine = cairn_engine::Limits::default();
+    let mut engine = cairn_engine::Limits::for_store(config.store.size_max / 2);
     engine.meet.item_bytes_max = config.item_size_max;
     engine.meet.partial_bytes_max = config.item_size_max.saturating_mul(6);
-    engine.bundle_bytes_max = config.store.size_max / 2;
-    engine.neighbour_bytes_max = config.store.size_max / 4;
     Settings {
         name: config.name.clone().unwrap_or_else(|| identity.node_id().short()),
         tasks_enabled: config.tasks.enabled,

@@ -29,14 +29,16 @@ pub(super) fn play(world: &mut World) -> Result<(), Violation> {
         world.plan_misfortune(node, span);
     }
     world.run_until(world.now.saturating_add(span))?;
-    world.heal(&mut |world| {
+    let mut round = |world: &mut World| {
         for pair in nodes.windows(2) {
             if let [a, b] = pair {
                 world.quiet_contact(*a, *b)?;
             }
         }
         Ok(())
-    })?;
+    };
+    world.heal(&mut round)?;
+    world.wait_for_mail(&mut round)?;
     world.check_acknowledged()?;
     world.check_letters(&letters)?;
     world.check_calm()

@@ -5,7 +5,7 @@ mod mesh;
 mod twins;
 
 use cairn_bundle::Digest;
-use cairn_node::control::api::Request;
+use cairn_node::control::api::{Request, Urgency};
 use cairn_node::core::Settings;
 use cairn_task::NodeLimits;
 
@@ -71,6 +71,10 @@ pub fn run(scenario: Scenario, seed: u64, faults: Faults, readable: bool) -> Run
 }
 
 /// Rounds of undisturbed contacts after which everything must have come to rest.
+/// Between two rounds of [`World::wait_for_mail`].
+const ROUND_PAUSE_MS: u64 = 12 * 3_600_000;
+/// Such rounds, in less than the lifetime of a bundle.
+const MAIL_ROUNDS_MAX: u32 = 50;
 const ROUNDS_MAX: u32 = 40;
 /// Longest time that one round may need for anything, in milliseconds.
 pub(crate) const ROUND_MS_MAX: u64 = 6 * 3_600_000;
@@ -125,6 +129,7 @@ impl World {
                 text: text.clone(),
                 file: None,
                 key: format!("letter {number}"),
+                class: Urgency::Normal,
             };
             let ask = self.ask_at(when, from, request, None);
             letters.push(Letter { from, to, text, ask });
@@ -194,6 +199,26 @@ impl World {
         }
         let what = format!("{}; {}", self.restless(), before.join(" | "));
         Err(Violation::NeverQuiet { rounds: ROUNDS_MAX, what })
+    }
+
+    /// Repeats a round of contacts twice a day until nobody carries anything any more, for most of the lifetime of what is
+    /// carried: who gave its copies to others tries again when it has heard nothing of a delivery for long.
+    pub(crate) fn wait_for_mail(
+        &mut self,
+        round: &mut dyn FnMut(&mut Self) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        for _ in 0..MAIL_ROUNDS_MAX {
+            let mut carried = 0;
+            for node in 0..self.nodes.len() {
+                carried += self.status(node)?.bundles;
+            }
+            if carried == 0 {
+                break;
+            }
+            self.run_until(self.now.saturating_add(ROUND_PAUSE_MS))?;
+            round(self)?;
+        }
+        Ok(())
     }
 
     /// One undisturbed contact of two nodes until both have nothing to say.

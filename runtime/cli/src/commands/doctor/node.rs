@@ -158,9 +158,14 @@ fn store(home: &Path) -> Check {
     let hint = "keep a copy of the directory, then: cairn doctor --set-aside-store";
     let options = NodeConfig::load(home).map(|config| cairn_node::store_options(&config)).unwrap_or_default();
     match Store::open(&dir, options).and_then(|store| store.check()) {
-        Ok(report) if !report.is_sound() => {
-            Check::fail("store", format!("{} damaged blobs, or wrong counts", report.wrong_blobs.len()), hint)
-        }
+        Ok(report) if !report.is_sound() => Check::fail(
+            "store",
+            format!(
+                "{} damaged values; name them with: cairn store check",
+                report.wrong_blobs.len() + report.damaged.len()
+            ),
+            hint,
+        ),
         Ok(report) if report.repaired => {
             Check::warn("store", "it was damaged and has been repaired", "check the disk")
         }

@@ -1,0 +1,22 @@
+//! What the engine reads of the bundles that are durable here.
+
+use alloc::vec::Vec;
+
+use cairn_bundle::Digest;
+
+use crate::record::BundleRecord;
+
+/// The index of carried bundles, kept by the host: a table of a database in the daemon, a map in the simulator, a
+/// fixed array on a microcontroller.
+///
+/// It shows a bundle from the moment it is durable (before [`Event::Taken`](crate::Event::Taken) or
+/// [`Event::Carry`](crate::Event::Carry) says so) until [`Action::Forget`](crate::Action::Forget) was handed out, and
+/// its record as [`Action::Update`](crate::Action::Update) changed it last. A read that fails is a bundle that is not
+/// there: it is offered again when it can be read.
+pub trait Catalogue {
+    /// What is known of a carried bundle; `None` if it is not carried or cannot be read.
+    fn record(&self, id: &Digest) -> Option<BundleRecord>;
+
+    /// Up to `max` carried bundles in order of their ids, from the first id that is not below `start`.
+    fn scan(&self, start: &Digest, max: usize) -> Vec<(Digest, BundleRecord)>;
+}

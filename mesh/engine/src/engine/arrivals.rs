@@ -1,0 +1,218 @@
+//! What peers offer and send, up to where it is durable and acknowledged.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use cairn_bundle::{Bundle, BundleFlags, Eid, NodeId};
+use cairn_link::{Item, Mode, RefuseReason, Topic};
+
+use super::{Engine, FULL, NODE_SERVICE, Pending};
+use crate::catalogue::Catalogue;
+use crate::event::{Action, LinkId, Ticket};
+use crate::record::BundleRecord;
+
+/// Most tokens that a neighbour can make this node spread: it may claim any number.
+const COPIES_TAKEN_MAX: u8 = 32;
+
+impl Engine {
+    pub(super) fn handle_offered(&mut self, link: LinkId, item: Item, catalogue: &dyn Catalogue) {
+        if let Some(pending) = self.pending_items.get(&item).and_then(|ticket| self.pending.get_mut(ticket)) {
+            // Another link brought it just now: this one is answered together with it.
+            pending.links.push(link);
+            self.taking(link, 1);
+            return;
+        }
+        let held = self.has(&item, catalogue);
+        let wanted = item.topic != Topic::Blob || self.wanted_blobs.contains(&item.id);
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        if held {
+            session.meet.accepted(item);
+        } else if !wanted {
+            session.remember_spare(item.id);
+        } else if item.topic == Topic::Bundle && self.quotas.room_for_neighbour(&session.peer) == 0 {
+            session.refused = session.refused.saturating_add(1);
+            session.meet.refused(item, FULL);
+            self.announce_room(link);
+        } else {
+            session.meet.request(item);
+        }
+    }
+
+    pub(super) fn handle_received(
+        &mut self,
+        link: LinkId,
+        peer: NodeId,
+        item: Item,
+        bytes: Vec<u8>,
+        copies: u8,
+        catalogue: &dyn Catalogue,
+    ) {
+        if self.has(&item, catalogue) {
+            // A second copy: the first one is durable already.
+            self.count("second copies");
+            self.settle(link, peer, item, Ok(()));
+            return;
+        }
+        if let Some(pending) = self.pending_items.get(&item).and_then(|ticket| self.pending.get_mut(ticket)) {
+            pending.links.push(link);
+            self.taking(link, 1);
+            return;
+        }
+        if item.topic == Topic::Bundle {
+            self.handle_bundle(link, peer, item, &bytes, copies, catalogue);
+        } else {
+            let ticket = self.pend(link, item, None, None);
+            self.actions.push_back(Action::Take { ticket, peer, item, bytes });
+        }
+    }
+
+    fn handle_bundle(
+        &mut self,
+        link: LinkId,
+        peer: NodeId,
+        item: Item,
+        bytes: &[u8],
+        copies: u8,
+        catalogue: &dyn Catalogue,
+    ) {
+        let bundle = match Bundle::decode(bytes, &self.limits.bundle) {
+            Ok(bundle) if bundle.content_id() == item.id => bundle,
+            Ok(_) | Err(_) => {
+                self.count("bundles refused: not valid");
+                self.settle(link, peer, item, Err(RefuseReason::Invalid));
+                return;
+            }
+        };
+        let id = item.id;
+        let destination = bundle.destination().node_id();
+        if self.noticed.is_delivered(&id, destination.as_ref()) {
+            self.count("bundles refused: delivered already");
+            self.seen.insert(&id);
+            self.settle(link, peer, item, Ok(()));
+            return;
+        }
+        let brought_by = (bundle.source().node_id() != Some(peer)).then_some(peer);
+        if destination == Some(self.me) {
+            let ticket = self.pend(link, item, None, brought_by);
+            self.actions.push_back(Action::Deliver { ticket, peer, id, bundle: Box::new(bundle) });
+            return;
+        }
+        // It is kept as it will be sent on: this node is the previous one, and one hop is used up.
+        let previous = Eid::node(&self.me, NODE_SERVICE).ok();
+        let Some(onward) = previous.and_then(|previous| bundle.forwarded_by(&previous, 0).ok()) else {
+            self.count("bundles refused: too many hops");
+            self.settle(link, peer, item, Err(RefuseReason::NotWanted));
+            return;
+        };
+        let onward_bytes = onward.encode();
+        let record = BundleRecord {
+            place: 0,
+            destination,
+            source: bundle.source().node_id(),
+            neighbour: Some(peer),
+            bytes: u64::try_from(onward_bytes.len()).unwrap_or(u64::MAX),
+            class: bundle.class(),
+            age_ms: bundle.age_ms(),
+            remaining_ms: bundle.remaining_ms(None, 0).unwrap_or_else(|| bundle.primary().lifetime_ms),
+            kept_since: self.now,
+            copies: copies.min(COPIES_TAKEN_MAX),
+            handed_at: (copies == 0).then_some(self.now),
+            may_fragment: !bundle.primary().flags.contains(BundleFlags::NO_FRAGMENT),
+            fragment: bundle.primary().fragment.is_some(),
+        };
+        if record.remaining_ms == 0 {
+            self.count("bundles refused: expired");
+            self.settle(link, peer, item, Err(RefuseReason::NotWanted));
+            return;
+        }
+        if !self.make_room(&record, catalogue) {
+            self.settle(link, peer, item, Err(FULL));
+            self.announce_room(link);
+            return;
+        }
+        self.quotas.add(&record);
+        let ticket = self.pend(link, item, Some(record.clone()), brought_by);
+        self.actions.push_back(Action::Keep { ticket, id, record, bytes: onward_bytes });
+    }
+
+    fn pend(
+        &mut self,
+        link: LinkId,
+        item: Item,
+        record: Option<BundleRecord>,
+        brought_by: Option<NodeId>,
+    ) -> Ticket {
+        let ticket = self.next_ticket;
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.pending.insert(ticket, Pending { item, links: Vec::from([link]), record, brought_by });
+        self.pending_items.insert(item, ticket);
+        self.taking(link, 1);
+        ticket
+    }
+
+    fn taking(&mut self, link: LinkId, more: i32) {
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.taking = session.taking.saturating_add_signed(more);
+        }
+    }
+
+    pub(super) fn handle_taken(
+        &mut self,
+        ticket: Ticket,
+        outcome: Result<(), RefuseReason>,
+        catalogue: &dyn Catalogue,
+    ) {
+        let Some(Pending { item, links, record, brought_by }) = self.pending.remove(&ticket) else { return };
+        if let Some(peer) = brought_by.filter(|_| outcome.is_ok()) {
+            self.router.brought(&peer);
+        }
+        self.pending_items.remove(&item);
+        let kept_bytes = record.as_ref().filter(|_| outcome.is_ok()).map(|record| record.bytes);
+        if item.topic == Topic::Bundle {
+            match (record, outcome) {
+                (Some(record), Ok(())) => {
+                    // The place of its bytes is known only now, and to the catalogue.
+                    let record = self.record(&item.id, catalogue).unwrap_or(record);
+                    self.carry(item.id, &record, catalogue);
+                }
+                (Some(record), Err(_)) => self.quotas.remove(&record),
+                (None, Ok(())) => {
+                    self.seen.insert(&item.id);
+                }
+                (None, Err(_)) => {}
+            }
+        }
+        for link in links {
+            self.taking(link, -1);
+            if let Some(session) = self.sessions.get_mut(&link) {
+                if let Some(bytes) = kept_bytes {
+                    session.room.received(bytes);
+                }
+                let peer = session.peer;
+                self.settle(link, peer, item, outcome);
+            }
+        }
+    }
+
+    /// Answers a peer for an item that it sent.
+    fn settle(&mut self, link: LinkId, peer: NodeId, item: Item, outcome: Result<(), RefuseReason>) {
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        match outcome {
+            Ok(()) => {
+                session.meet.accepted(item);
+                if session.mode == Mode::Carried {
+                    self.actions.push_back(Action::OweAck { peer, item });
+                    self.learn_peer_item(peer, item);
+                } else if item.topic == Topic::Bundle {
+                    self.told.note(&peer, &item.id);
+                } else {
+                    self.learn_peer_item(peer, item);
+                }
+            }
+            Err(reason) => {
+                session.refused = session.refused.saturating_add(1);
+                session.meet.refused(item, reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Comparing what both ends hold: range-based reconciliation on live links.
+
+use alloc::vec::Vec;
+
+use cairn_bundle::{Digest, NodeId};
+use cairn_link::reconcile::{IdSet, Prefix, ReconcileLimits, Reconciler, Step, SumTree, Summary};
+use cairn_link::{Item, Topic};
+
+use super::Engine;
+use crate::catalogue::Catalogue;
+use crate::event::LinkId;
+use crate::session::Comparison;
+
+/// Topics whose sets are compared instead of listed, in the order in which it is begun.
+const COMPARED: [Topic; 4] = [Topic::Notice, Topic::Ledger, Topic::Bundle, Topic::Board];
+/// Ids that are read at a time where the sums do not say how many there are.
+const UNCOUNTED: u32 = u32::MAX;
+
+/// The bundles of this node as a set of ids: sums in memory, ids from the catalogue.
+struct Carried<'a> {
+    sums: &'a SumTree,
+    catalogue: &'a dyn Catalogue,
+}
+
+impl IdSet for Carried<'_> {
+    fn summary(&self, prefix: &Prefix) -> Summary {
+        self.sums.summary(prefix).unwrap_or_else(|| Summary::of(self.ids(prefix, usize::MAX)))
+    }
+
+    fn ids(&self, prefix: &Prefix, max: usize) -> Vec<[u8; 32]> {
+        // The sums bound what is read: below them a range holds no more than the bucket that it lies in.
+        let bucket = Prefix::of(&prefix.first(), prefix.depth().min(cairn_link::reconcile::TREE_DEPTH));
+        let count = self.sums.summary(&bucket).map_or(UNCOUNTED, |summary| summary.count());
+        let max = max.min(usize::try_from(count).unwrap_or(usize::MAX));
+        let found = self.catalogue.scan(&Digest(prefix.first()), max);
+        found.into_iter().map(|(id, _)| id.0).take_while(|id| prefix.contains(id)).collect()
+    }
+}
+
+impl Engine {
+    /// Whether this end begins.
+    fn begins(&self, peer: &NodeId) -> bool {
+        self.me.as_bytes() < peer.as_bytes()
+    }
+
+    /// The peer has said who it is: the sets are compared as soon as the caller has heard of it.
+    pub(super) fn begin_comparing(&mut self, link: LinkId) {
+        let Some(peer) = self.sessions.get(&link).map(|session| session.peer) else { return };
+        let due = self.begins(&peer);
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        for topic in COMPARED {
+            session.comparisons.insert(topic, Comparison::new(due));
+        }
+    }
+
+    /// Compares anew what may have become different, and looks again at what was held back.
+    pub(super) fn renew_comparison(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
+        let Some(peer) = self.sessions.get(&link).map(|session| session.peer) else { return };
+        let begins = self.begins(&peer);
+        let review_at = self.now.plus_ms(super::meets::REVIEW_MS);
+        self.say_routes(link, &peer);
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        session.review_at = review_at;
+        session.giving.resume();
+        for comparison in session.comparisons.values_mut().filter(|comparison| comparison.done) {
+            comparison.due = begins;
+        }
+        self.review(link, catalogue);
+        self.announce_room(link);
+    }
+
+    /// A message of the peer: it waits until there is room for what it brings.
+    pub(super) fn hear_comparison(&mut self, link: LinkId, topic: Topic, message: Vec<u8>) {
+        let comparison = self.sessions.get_mut(&link).and_then(|session| session.comparisons.get_mut(&topic));
+        match comparison {
+            Some(comparison) if comparison.waiting.is_none() => comparison.waiting = Some(message),
+            // Both ends take turns; whoever does not is not waited for.
+            Some(_) | None => self.count("comparisons out of turn"),
+        }
+    }
+
+    /// Goes on with every comparison for which there is room.
+    pub(super) fn compare_on(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
+        for topic in COMPARED {
+            while self.compare_step(link, topic, catalogue) {}
+        }
+    }
+
+    /// One step; whether another may follow at once.
+    fn compare_step(&mut self, link: LinkId, topic: Topic, catalogue: &dyn Catalogue) -> bool {
+        let Some(session) = self.sessions.get_mut(&link) else { return false };
+        let (peer, takes_more) = (session.peer, session.giving.takes_more());
+        let Some(mut comparison) = session.comparisons.remove(&topic) else { return false };
+        let outcome = self.step_of(link, topic, &mut comparison, takes_more, catalogue);
+        let Some(session) = self.sessions.get_mut(&link) else { return false };
+        session.comparisons.insert(topic, comparison);
+        match outcome {
+            None => false,
+            Some(Step { reply, peer_lacks, done }) => {
+                if let Some(message) = reply {
+                    session.meet.say_reconcile(topic, message);
+                }
+                if let Some(comparison) = session.comparisons.get_mut(&topic) {
+                    comparison.done = done;
+                }
+                self.give_lacking(link, &peer, topic, peer_lacks, catalogue);
+                !done
+            }
+        }
+    }
+
+    fn step_of(
+        &mut self,
+        link: LinkId,
+        topic: Topic,
+        comparison: &mut Comparison,
+        takes_more: bool,
+        catalogue: &dyn Catalogue,
+    ) -> Option<Step> {
+        let salt = self.salt(link);
+        let session = self.sessions.get(&link)?;
+        let view = self.unsaid.over(catalogue);
+        let (carried, held);
+        let set: &dyn IdSet = if topic == Topic::Bundle {
+            carried = Carried { sums: &self.carried, catalogue: &view };
+            &carried
+        } else {
+            held = self.holdings.set(topic, &session.peer, &session.groups);
+            &held
+        };
+        if comparison.due {
+            comparison.due = false;
+            comparison.done = false;
+            let (reconciler, message) = Reconciler::start(set, salt, ReconcileLimits::default());
+            comparison.reconciler = Some(reconciler);
+            return Some(Step { reply: Some(message), peer_lacks: Vec::new(), done: false });
+        }
+        if !takes_more {
+            return None;
+        }
+        let step = if let Some(message) = comparison.waiting.take() {
+            if comparison.reconciler.is_none() || Reconciler::is_start(&message) {
+                comparison.reconciler = Some(Reconciler::respond(ReconcileLimits::default()));
+            }
+            comparison.unfinished = false;
+            comparison.reconciler.as_mut()?.handle(set, &message)
+        } else if comparison.unfinished {
+            comparison.reconciler.as_mut()?.proceed(set)
+        } else {
+            return None;
+        };
+        match step {
+            Ok(step) => {
+                comparison.unfinished = !step.done && step.reply.is_none();
+                if step.done {
+                    comparison.reconciler = None;
+                }
+                Some(step)
+            }
+            Err(_) => {
+                // A peer that lies or never ends is not compared with any more; what is known by then is given.
+                comparison.reconciler = None;
+                comparison.unfinished = false;
+                comparison.done = true;
+                self.count("comparisons given up");
+                None
+            }
+        }
+    }
+
+    /// New for each comparison.
+    fn salt(&mut self, link: LinkId) -> [u8; 8] {
+        self.comparisons_begun = self.comparisons_begun.wrapping_add(1);
+        let numbers = [link, self.now.as_ms(), self.comparisons_begun].map(u64::to_be_bytes);
+        let digest = Digest::of(&[self.seed.as_slice(), numbers.as_flattened()].concat());
+        digest.0.first_chunk().copied().unwrap_or_default()
+    }
+
+    fn give_lacking(
+        &mut self,
+        link: LinkId,
+        peer: &NodeId,
+        topic: Topic,
+        ids: Vec<[u8; 32]>,
+        catalogue: &dyn Catalogue,
+    ) {
+        for id in ids.into_iter().map(Digest) {
+            let item = Item { topic, id };
+            if topic == Topic::Bundle {
+                if let Some(record) = self.record(&id, catalogue) {
+                    self.consider(link, id, &record);
+                }
+            } else if let Some(session) = self.sessions.get_mut(&link)
+                && let Some(bytes) = self.holdings.visible_to(&item, peer, &session.groups)
+            {
+                session.meet.offer(item, bytes);
+            }
+        }
+    }
+}

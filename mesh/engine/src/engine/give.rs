@@ -1,0 +1,145 @@
+//! Which bundles go to a peer, in which order, decided at the last moment.
+
+use alloc::vec::Vec;
+
+use cairn_bundle::Digest;
+use cairn_link::{Item, Mode, Topic};
+
+use super::Engine;
+use crate::catalogue::Catalogue;
+use crate::event::{Action, LinkId};
+use crate::pieces::piece_bytes;
+use crate::record::BundleRecord;
+use crate::routing::{Decision, Question};
+use crate::unsaid::after;
+
+/// Records that are read at a time for a peer that cannot answer.
+const WALK_SLICE: usize = 256;
+
+impl Engine {
+    pub(super) fn question(&self, record: &BundleRecord) -> Question {
+        Question {
+            destination: record.destination,
+            source: record.source,
+            class: record.class,
+            bytes: record.bytes,
+            remaining_ms: record.remaining_at(self.now),
+            held_ms: self.now - record.kept_since,
+            copies: self.tokens(record),
+        }
+    }
+
+    /// Puts a bundle in line for a peer, or notes that it is held back.
+    pub(super) fn consider(&mut self, link: LinkId, id: Digest, record: &BundleRecord) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        let peer = session.peer;
+        let item = Item { topic: Topic::Bundle, id };
+        let known = session.mode == Mode::Carried
+            && self.peer_items.get(&peer).is_some_and(|items| items.contains(&item));
+        if known
+            || !record.may_go_to(&peer)
+            || record.destination == Some(self.me)
+            || self.told.knows(&peer, &id)
+        {
+            return;
+        }
+        let decision = self.router.decide(self.now, self.wall_s(), &peer, &self.question(record));
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        match decision {
+            Decision::Give { rank, .. } => session.giving.want(rank.0, id),
+            Decision::Hold { .. } => session.giving.hold(id),
+        }
+    }
+
+    /// Offers what is ready, as far as the peer answers and has room.
+    pub(super) fn offer_ready(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
+        self.walk(link, catalogue);
+        while let Some((rank, id)) = self.sessions.get_mut(&link).and_then(|session| session.giving.next()) {
+            let Some(record) = self.record(&id, catalogue).filter(|record| record.expires() > self.now)
+            else {
+                continue;
+            };
+            self.offer(link, rank, id, &record);
+        }
+    }
+
+    fn offer(&mut self, link: LinkId, rank: u64, id: Digest, record: &BundleRecord) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        let (peer, since, mode) = (session.peer, session.since, session.mode);
+        let question = self.question(record);
+        let decision = self.router.decide(self.now, self.wall_s(), &peer, &question);
+        let size = record.bytes_at(since);
+        let cut = if self.uncut.contains(&id) {
+            None
+        } else {
+            piece_bytes(record, &session.passage(self.limits.meet.item_bytes_max))
+        };
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Decision::Give { copies, .. } = decision else {
+            session.giving.hold(id);
+            return;
+        };
+        if let Some(piece_bytes) = cut {
+            session.giving.hold(id);
+            if self.cutting.insert(id) {
+                self.actions.push_back(Action::Fragment { id, piece_bytes });
+            }
+            return;
+        }
+        if mode == Mode::Live && !session.room.allows(self.now, size) {
+            session.giving.want(rank, id);
+            session.giving.pause();
+            return;
+        }
+        let granted = self.custody.promise(link, &id, copies, question.copies);
+        let item = Item { topic: Topic::Bundle, id };
+        if session.meet.offer_ranked(item, size, rank, granted) {
+            session.giving.offered(id, size);
+            session.room.offered(size);
+        } else {
+            self.custody.settle(link, &id, false);
+        }
+    }
+
+    /// A peer that cannot answer gets what routing gives it, read slice by slice.
+    fn walk(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
+        while let Some(start) = self.sessions.get(&link).and_then(|session| session.giving.walk_from()) {
+            let slice = self.unsaid.over(catalogue).scan(&start, WALK_SLICE);
+            let next = (slice.len() == WALK_SLICE).then(|| slice.last().map(|(id, _)| after(id))).flatten();
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.giving.walked(next);
+            }
+            for (id, record) in slice {
+                self.consider(link, id, &record);
+            }
+        }
+    }
+
+    /// Looks again at what was held back for a peer.
+    pub(super) fn review(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
+        let Some(held) = self.sessions.get_mut(&link).map(|session| session.giving.take_held()) else {
+            return;
+        };
+        for id in held {
+            if let Some(record) = self.record(&id, catalogue) {
+                self.consider(link, id, &record);
+            }
+        }
+    }
+
+    pub(super) fn review_all(&mut self, catalogue: &dyn Catalogue) {
+        let links: Vec<LinkId> = self.sessions.keys().copied().collect();
+        for link in links {
+            self.review(link, catalogue);
+        }
+    }
+
+    /// Tells a peer how much more it may send, when that has changed enough.
+    pub(super) fn announce_room(&mut self, link: LinkId) {
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let free = self.quotas.room_for_neighbour(&session.peer);
+        if let Some(bytes) = session.room.to_announce(free) {
+            session.meet.say_room(bytes);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Between the engine and the store: bundles that are carried, their rows and their records.
+
+use cairn_bundle::{Bundle, Class, Digest, OpenError, verify_source};
+use cairn_engine::{BundleRecord, Catalogue as _, Event, Gone, Instant, LinkId, Ticket};
+use cairn_link::{Item, RefuseReason, Topic, Transmit};
+use cairn_store::{Read, Table};
+
+use super::clock::Clock;
+use super::commit::{After, Tx, table_of};
+use super::{AgedBundle, Core};
+
+impl Core {
+    /// Queues an event for the engine.
+    pub(super) fn engine(&mut self, event: Event) {
+        self.to_engine.push_back(event);
+    }
+
+    /// Hands what is queued to the engine and does what it asks for.
+    pub(super) fn run_engine(&mut self, disk: &dyn Read) {
+        while let Some(event) = self.to_engine.pop_front() {
+            self.engine.handle(self.clock.now, event, &self.unwritten.over(disk));
+            self.act_for_engine();
+        }
+    }
+
+    /// Does what the engine asks for; says whether there was anything.
+    fn act_for_engine(&mut self) -> bool {
+        let mut acted = false;
+        while let Some(action) = self.engine.poll_action() {
+            self.act(action);
+            acted = true;
+        }
+        acted
+    }
+
+    /// What the engine would send next on a link; what it decides on the way is done as well.
+    pub(super) fn engine_transmit(&mut self, link: LinkId, disk: &dyn Read) -> Option<Transmit> {
+        let transmit = self.engine.poll_transmit(link, &self.unwritten.over(disk));
+        if self.act_for_engine() {
+            self.after_input(disk);
+        }
+        transmit
+    }
+
+    /// Node time is the caller's clock, and what earlier lives of this node have seen of it.
+    pub(super) fn set_clock(&mut self, clock: Clock) {
+        let now = Instant::from_ms(clock.now.as_ms().saturating_add(self.began_ms));
+        self.clock = Clock { now, ..clock };
+    }
+
+    /// Part of an item as it goes over a link; `None` if the store does not give exactly that.
+    pub(super) fn read_item(
+        &mut self,
+        link: LinkId,
+        item: Item,
+        offset: u64,
+        len: u64,
+        disk: &dyn Read,
+    ) -> Option<Vec<u8>> {
+        let bytes = match item.topic {
+            Topic::Bundle => self.read_bundle(link, item.id, offset, len, disk)?,
+            Topic::Notice | Topic::Ledger | Topic::Board | Topic::Blob => {
+                disk.read_range(table_of(item.topic), item.id.as_bytes(), offset, len).ok().flatten()?
+            }
+        };
+        (u64::try_from(bytes.len()) == Ok(len)).then_some(bytes)
+    }
+
+    fn read_bundle(
+        &mut self,
+        link: LinkId,
+        id: Digest,
+        offset: u64,
+        len: u64,
+        disk: &dyn Read,
+    ) -> Option<Vec<u8>> {
+        let catalogue = self.unwritten.over(disk);
+        let place = catalogue.record(&id)?.place.to_be_bytes();
+        let age_add_ms = self.engine.age_to_add(link, &id, &catalogue);
+        if age_add_ms == 0 {
+            return disk.read_range(Table::Bundles, &place, offset, len).ok().flatten();
+        }
+        let known = self.aged.take().filter(|aged| (aged.link, aged.id) == (link, id));
+        let aged = match known {
+            Some(aged) => aged,
+            None => {
+                let stored = disk.get(Table::Bundles, &place).ok().flatten()?;
+                let bundle = Bundle::decode(&stored, &self.settings.engine.bundle).ok()?;
+                AgedBundle { link, id, bytes: bundle.aged_by(age_add_ms).encode() }
+            }
+        };
+        let (from, count) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
+        let part = aged.bytes.get(from..from.checked_add(count)?).map(<[u8]>::to_vec);
+        self.aged = Some(aged);
+        part
+    }
+
+    /// A bundle for somebody else, if its source signed it or nobody says so.
+    pub(super) fn keep(&mut self, ticket: Ticket, id: Digest, mut record: BundleRecord, bytes: Vec<u8>) {
+        if self.unwritten.is_on_its_way(&id) {
+            // An earlier copy is being deleted, which must not take this one along.
+            self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
+            return;
+        }
+        match self.check_source(&bytes) {
+            Ok(()) => {}
+            Err(OpenError::Signature) => {
+                self.count("bundles refused: forged");
+                self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Invalid) });
+                return;
+            }
+            // Nobody vouches for its source, nor for its class: whoever brought it answers for it.
+            Err(_) => {
+                record.source = None;
+                record.class = record.class.max(Class::Normal);
+            }
+        }
+        let mut tx = Tx::default();
+        self.put_bundle(&mut tx, id, record, bytes);
+        tx.then(After::Taken { ticket });
+        self.commit_foreign(tx);
+    }
+
+    fn check_source(&self, bytes: &[u8]) -> Result<(), OpenError> {
+        let bundle = Bundle::decode(bytes, &self.settings.engine.bundle).map_err(|_| OpenError::Profile)?;
+        verify_source(&bundle).map(|_| ())
+    }
+
+    /// Writes a bundle and its record into a batch; where it lies is in the record that comes back.
+    pub(super) fn put_bundle(
+        &mut self,
+        tx: &mut Tx,
+        id: Digest,
+        mut record: BundleRecord,
+        bytes: Vec<u8>,
+    ) -> BundleRecord {
+        record.place = self.next_place;
+        self.next_place = self.next_place.saturating_add(1);
+        tx.put(Table::Bundles, record.place.to_be_bytes(), bytes);
+        tx.put(Table::Index, *id.as_bytes(), record.encode());
+        record
+    }
+
+    /// The record of a carried bundle has changed.
+    pub(super) fn update_record(&mut self, id: Digest, record: BundleRecord) {
+        let mut tx = Tx::default();
+        tx.put(Table::Index, *id.as_bytes(), record.encode());
+        self.unwritten.note(id, Some(record));
+        tx.then(After::Written { id });
+        self.commits.own(tx);
+    }
+
+    /// A carried bundle is not needed any more.
+    pub(super) fn forget_bundle(&mut self, id: Digest, record: &BundleRecord, why: Gone) {
+        let mut tx = Tx::default();
+        tx.delete(Table::Bundles, record.place.to_be_bytes());
+        tx.delete(Table::Index, *id.as_bytes());
+        match why {
+            Gone::Expired | Gone::Delivered => self.past.note_gone(&mut tx, &id),
+            Gone::Evicted => {}
+        }
+        if record.fragment {
+            self.pieces.forget(&id);
+        }
+        self.unwritten.note(id, None);
+        tx.then(After::Written { id });
+        self.commits.own(tx);
+    }
+}
