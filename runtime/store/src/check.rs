@@ -45,15 +45,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] when the file cannot be used as it is, [`StoreError::Busy`] when readers do not pause.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
+        self.check_with(&mut |_, _| {})
+    }
+
+    /// As [`Store::check`]. `progress` is called with the bytes of keys and values that were compared, and those there
+    /// are; not before the pages of the file are verified.
+    ///
+    /// # Errors
+    /// As [`Store::check`].
+    pub fn check_with(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, StoreError> {
         let repaired = !self.on_writer(|writer| writer.alone(|database| Ok(database.check_integrity()?)))?;
         let (orphans, _) = self.on_writer(|writer| writer.sweep_all(|_, _| {}))?;
         let fault = |fault: Fault| fault.into_store_error(self.dir());
         let view = self.view().map_err(fault)?;
-        let mut look = Look::default();
+        let kept = contained(|| read_self(&view.txn)).map_err(fault)?;
+        let mut look = Look::new(kept.usage.bytes(), progress);
         for table in Table::ALL {
             look.through(&view.txn, self.shared.files(), table).map_err(fault)?;
         }
-        let kept = contained(|| read_self(&view.txn)).map_err(fault)?;
         let (counted, _) = contained(|| references(&view.txn)).map_err(fault)?;
         drop(view);
         let mut report = CheckReport { repaired, orphans, ..look.report };
@@ -67,13 +76,31 @@ impl Store {
     }
 }
 
-#[derive(Default)]
-struct Look {
+/// Progress is told after so many bytes.
+const STEP_BYTES: u64 = 16 * 1024 * 1024;
+
+struct Look<'a> {
     report: CheckReport,
     references: u64,
+    done: u64,
+    told: u64,
+    total: u64,
+    progress: &'a mut dyn FnMut(u64, u64),
 }
 
-impl Look {
+impl<'a> Look<'a> {
+    fn new(total: u64, progress: &'a mut dyn FnMut(u64, u64)) -> Self {
+        Self { report: CheckReport::default(), references: 0, done: 0, told: 0, total, progress }
+    }
+
+    fn pass(&mut self, bytes: u64) {
+        self.done = self.done.saturating_add(bytes);
+        if self.done >= self.told.saturating_add(STEP_BYTES) || self.done >= self.total {
+            self.told = self.done;
+            (self.progress)(self.done, self.total);
+        }
+    }
+
     fn through(&mut self, txn: &ReadTransaction, files: &dyn Files, table: Table) -> Result<(), Fault> {
         contained(|| {
             let reading = Reading::new(txn, files, table)?;
@@ -82,8 +109,8 @@ impl Look {
                 let (key, raw) = row?;
                 let (key, raw) = (key.value(), raw.value());
                 usage.entries = usage.entries.saturating_add(1);
-                usage.bytes =
-                    usage.bytes.saturating_add(Reading::entry_len(raw)?).saturating_add(count(key.len()));
+                let bytes = Reading::entry_len(raw)?.saturating_add(count(key.len()));
+                usage.bytes = usage.bytes.saturating_add(bytes);
                 self.references = self.references.saturating_add(u64::from(Reading::is_in_file(raw)?));
                 if !reading.is_sound(key, raw)? {
                     self.report.damaged.push((table, key.to_vec()));
@@ -92,6 +119,7 @@ impl Look {
                 {
                     self.report.wrong_blobs.push(key.to_vec());
                 }
+                self.pass(bytes);
             }
             self.report.usage.set(table, usage);
             Ok(())

@@ -39,7 +39,8 @@ impl Store {
                     })?;
                     let moved = writer.alone(|database| Ok(database.compact()?));
                     let after = writer.shared.medium.file_bytes();
-                    moved?;
+                    // A compaction that failed half way is none, but redb has to look at the file again.
+                    moved.inspect_err(|_| writer.reopen())?;
                     let _ = sender.send((1, 1));
                     Ok(CompactReport {
                         bytes_before: before.saturating_add(swept.1),

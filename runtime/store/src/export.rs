@@ -35,7 +35,7 @@ impl Store {
     /// `progress` is called with the bytes of keys and values that are done, and those there are.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when there is a store in `dir`; [`StoreError`] of either side.
+    /// [`StoreError::Exists`] when there is a store, or a part of one, in `dir`; [`StoreError`] of either side.
     pub fn export(
         &self,
         dir: impl AsRef<Path>,
@@ -43,10 +43,7 @@ impl Store {
     ) -> Result<ExportReport, StoreError> {
         let target = Directory::take(dir.as_ref())?;
         if !target.is_empty() {
-            return Err(StoreError::InUse {
-                dir: dir.as_ref().into(),
-                holder: "there is a store in it".into(),
-            });
+            return Err(StoreError::Exists { dir: dir.as_ref().into() });
         }
         let view = self.view().map_err(|fault| fault.into_store_error(self.dir()))?;
         let mut sequence = 0;

@@ -18,6 +18,12 @@ pub enum StoreError {
         /// The process id the holder left, or `unknown`.
         holder: String,
     },
+    /// A copy was to be written where something is already.
+    #[error("there is a store, or a part of one, in {}; hint: name a directory that is empty or new", dir.display())]
+    Exists {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The store was written by a newer release.
     #[error("the store in {} has format {found}, this release knows up to {known}; hint: use a newer cairn", dir.display())]
     Newer {

@@ -54,7 +54,7 @@ fn an_export_is_a_store_with_everything_in_it() {
     assert_filled(&store);
     drop(copy);
     let again = store.export(&copy_dir, &mut |_, _| {}).unwrap_err();
-    assert!(matches!(again, StoreError::InUse { .. }), "{again}");
+    assert!(matches!(again, StoreError::Exists { .. }), "{again}");
 }
 
 #[test]

@@ -120,6 +120,26 @@ fn a_long_file_that_is_not_checked_at_opening_is_cut_as_well() {
 }
 
 #[test]
+fn power_may_be_cut_while_the_store_is_compacted() {
+    let disk = FaultyDisk::default();
+    let store = open(&disk, Options::default()).unwrap();
+    (0..24).for_each(|number| store.commit(numbered(number)).unwrap());
+    drop(store);
+    let before = disk.durable();
+    let disk = FaultyDisk::with(before.clone());
+    let store = open(&disk, Options::default()).unwrap();
+    store.compact(&mut |_, _| {}).unwrap();
+    let log = Log::from(disk.state().log.clone());
+    for cut in 0..=log.events.len() {
+        for way in 0..3 {
+            let image = before.clone().then(&log, cut, |at| way == 1 || way == 2 && at % 2 == 0);
+            must_be_whole(image, 24, &format_args!("cut {cut}, way {way}"));
+        }
+    }
+    println!("cut at {} changes and syncs of a compaction, in 3 ways each", log.events.len());
+}
+
+#[test]
 fn a_write_may_be_torn() {
     let log = recorded(Broken::default(), false);
     let mut torn_writes = 0;

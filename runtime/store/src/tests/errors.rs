@@ -76,6 +76,32 @@ fn a_disk_may_fail_at_every_change_and_the_store_works_on() {
 }
 
 #[test]
+fn a_compaction_may_fail_at_every_change_and_nothing_is_lost() {
+    let filled = || {
+        let disk = FaultyDisk::default();
+        let store = open(&disk, Options::default()).unwrap();
+        (0..15).for_each(|number| commit_numbered(&store, number).unwrap());
+        (disk, store)
+    };
+    let (disk, store) = filled();
+    let first = disk.state().changes;
+    store.compact(&mut |_, _| {}).unwrap();
+    let last = disk.state().changes;
+    assert!(last > first);
+    for at in 0..last - first {
+        for kind in [ErrorKind::StorageFull, ErrorKind::TimedOut] {
+            let (disk, store) = filled();
+            let from = disk.state().changes;
+            disk.fail(from + at..from + at + 2, kind);
+            drop(store.compact(&mut |_, _| {}));
+            disk.state().failing = None;
+            commit_numbered(&store, 15).unwrap();
+            assert_eq!(whole_batches(&store), 16, "change {at}, {kind:?}");
+        }
+    }
+}
+
+#[test]
 fn one_bad_moment_of_the_disk_is_not_seen_from_outside() {
     let (first, last) = changes_of_a_good_run();
     for at in first..last {
