@@ -310,7 +310,7 @@ impl Engine {
         self.custody.link_down(link);
         match session.mode {
             Mode::Live if session.giving.is_waiting() => {
-                self.pace.broke(self.now, session.peer, session.given_bytes)
+                self.pace.broke(self.now, session.peer, session.given_bytes);
             }
             Mode::Live => self.pace.held(&session.peer, session.given_bytes),
             Mode::Carried => {}

@@ -417,7 +417,7 @@ pub(crate) mod tests {
         let at = |ms| Instant::from_ms(100 + ms);
         assert_eq!(carried.tokens(at(RENEW_MS_MIN - 1), 4), 0);
         assert_eq!(carried.tokens(at(RENEW_MS_MIN), 4), 1);
-        let own = BundleRecord { neighbour: None, ..carried.clone() };
+        let own = BundleRecord { neighbour: None, ..carried };
         assert_eq!((own.tokens(at(RENEW_MS_MIN), 4), own.tokens(at(RENEW_MS_MIN), 0)), (4, 1));
         let again = BundleRecord { handed_at: Some(at(2 * RENEW_MS_MIN)), ..carried };
         assert_eq!(again.tokens(at(4 * RENEW_MS_MIN - 1), 4), 0);
