@@ -1,15 +1,18 @@
 //! How soon a full store opens: after it was closed, and after its process was killed. With the number of 1 KiB values
 //! as argument (1,000,000 without one).
 
+use core::time::Duration;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
 use cairn_store::{CommitError, Op, Options, Read, Store, Table};
 
 const DIR: &str = "CAIRN_STORE_OPEN_BENCH_DIR";
+const IDLE: &str = "CAIRN_STORE_OPEN_BENCH_IDLE";
 const BATCH: u32 = 1000;
 
 fn main() {
@@ -17,6 +20,9 @@ fn main() {
     if let Some(dir) = std::env::var_os(DIR) {
         let store = Store::open(Path::new(&dir), options()).expect("a store");
         fill(&store, count, count + 10 * BATCH);
+        if std::env::var_os(IDLE).is_some() {
+            thread::sleep(Duration::from_secs(9));
+        }
         // As kill -9 does: nothing is closed.
         std::process::abort();
     }
@@ -33,12 +39,12 @@ fn main() {
         fs::metadata(dir.path().join("store.redb")).expect("there").len() / 1_000_000
     ));
     open(dir.path(), "after it was closed");
-    let status = Command::new(std::env::current_exe().expect("this program"))
-        .arg(count.to_string())
-        .env(DIR, dir.path())
-        .status();
-    assert!(!status.expect("this program runs").success(), "it was to be killed");
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.arg(count.to_string()).env(DIR, dir.path());
+    assert!(!child.status().expect("this program runs").success(), "it was to be killed");
     open(dir.path(), "after its process was killed under load");
+    assert!(!child.env(IDLE, "").status().expect("this program runs").success(), "it was to be killed");
+    open(dir.path(), "after its process was killed nine seconds after its last commit");
 }
 
 fn open(dir: &Path, what: &str) {

@@ -20,6 +20,8 @@ use crate::writing::Writing;
 const READERS_WAIT: Duration = Duration::from_secs(2);
 /// When nothing waits, the writer looks for orphans after so long.
 const SWEEP_AFTER: Duration = Duration::from_millis(20);
+/// So many directories at a time.
+const SWEEP_STEP: u32 = 8;
 /// And it records what shortens the next opening after so long.
 const RECORD_AFTER: Duration = Duration::from_secs(5);
 
@@ -70,8 +72,12 @@ impl Writer {
     pub(crate) fn tidy(&mut self) {
         if self.segments.is_swept() {
             self.record();
-        } else {
-            self.sweep_one();
+            return;
+        }
+        for _ in 0..SWEEP_STEP {
+            if !self.segments.is_swept() {
+                self.sweep_one();
+            }
         }
     }
 
