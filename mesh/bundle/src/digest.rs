@@ -28,6 +28,17 @@ impl Digest {
         &self.0
     }
 
+    /// The digest that follows in order; `None` after the last.
+    #[must_use]
+    pub fn successor(&self) -> Option<Self> {
+        let mut next = self.0;
+        let carried = next.iter_mut().rev().all(|byte| {
+            *byte = byte.wrapping_add(1);
+            *byte == 0
+        });
+        (!carried).then_some(Self(next))
+    }
+
     /// The first 10 characters of the text form: for people only, never to be trusted.
     #[must_use]
     pub fn short(&self) -> String {
@@ -69,5 +80,13 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!("stone".parse::<Digest>(), Err(DigestError));
         assert_eq!(digest.to_string()[..51].parse::<Digest>(), Err(DigestError));
+    }
+
+    #[test]
+    fn a_digest_has_a_successor_unless_it_is_the_last() {
+        let mut id = [0; 32];
+        id[31] = 0xff;
+        assert_eq!(Digest(id).successor().unwrap().0[30..], [1, 0]);
+        assert_eq!(Digest([0xff; 32]).successor(), None);
     }
 }

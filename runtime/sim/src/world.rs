@@ -512,6 +512,7 @@ const fn kind(input: &Input) -> &'static str {
         Input::Committed { durable: true, .. } => "durable",
         Input::Committed { durable: false, .. } => "not durable",
         Input::TaskDone { .. } => "task done",
+        Input::Damaged { .. } => "damaged",
         Input::Request { .. } => "request",
         Input::Addresses { .. } => "addresses",
     }

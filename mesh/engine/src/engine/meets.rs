@@ -38,6 +38,8 @@ impl Engine {
         if mode == Mode::Live && !self.sessions.values().any(|other| other.peer == peer && other.mode == mode)
         {
             self.router.link_up(self.now, self.wall_s(), peer, &session.properties);
+            // What it had it may have lost since.
+            self.told.forget_peer(&peer);
         }
         let known = self.peer_items.get(&peer).filter(|_| mode == Mode::Carried);
         for topic in listed(mode) {

@@ -9,6 +9,7 @@
 )]
 
 mod crashes;
+mod damage;
 mod disks;
 mod drops;
 mod jobs;

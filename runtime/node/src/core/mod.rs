@@ -11,6 +11,7 @@ mod catalogue;
 mod clock;
 mod commit;
 mod contacts;
+mod damage;
 mod drop;
 mod executor;
 mod funding;
@@ -41,7 +42,7 @@ use cairn_bundle::{Digest, Identity, NodeId};
 use cairn_engine::{Action, CloseReason, Engine, Event, Instant, LinkId};
 use cairn_ledger::Ledger;
 use cairn_link::{Item, Mode, Transmit, encode_chunk};
-use cairn_store::{Batch, Read};
+use cairn_store::{Batch, Read, Table};
 use cairn_task::NodeLimits;
 
 pub use clock::Clock;
@@ -122,6 +123,11 @@ pub enum Input {
     PrekeysKept {
         /// Whether it is durable.
         durable: bool,
+    },
+    /// The store found damaged values, or knew of them when it was opened.
+    Damaged {
+        /// By table and key.
+        found: Vec<(Table, Vec<u8>)>,
     },
     /// A task ended.
     TaskDone {
@@ -277,6 +283,7 @@ impl Core {
             Input::Bytes { link, bytes } => self.engine(Event::Bytes { link, bytes }),
             Input::Committed { commit, durable } => self.committed(commit, durable),
             Input::PrekeysKept { durable } => self.prekeys_kept(durable),
+            Input::Damaged { found } => self.mend(&found, disk),
             Input::TaskDone { task, outcome } => self.task_done(task, outcome, disk),
             Input::Request { request, ask, attachment } => self.ask(request, ask, attachment, disk),
             Input::Addresses { addresses } => self.set_addresses(addresses),
@@ -398,7 +405,7 @@ impl Core {
 
     fn note_peer_item(&mut self, peer: NodeId, item: Item, owed: bool) {
         let mut tx = Tx::default();
-        tx.put(cairn_store::Table::PeerHas, commit::peer_item_key(&peer, &item), [u8::from(owed)]);
+        tx.put(Table::PeerHas, commit::peer_item_key(&peer, &item), [u8::from(owed)]);
         self.commits.own(tx);
     }
 

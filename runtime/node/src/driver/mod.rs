@@ -18,7 +18,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use cairn_bundle::{Identity, NodeId};
 use cairn_engine::LinkId;
-use cairn_store::{Priority, Store};
+use cairn_store::{Priority, Store, Table};
 use iroh::Endpoint;
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,6 +46,11 @@ const WALL_PLAUSIBLE: u64 = 4 * 365 * 24 * 3_600;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Events that may wait for the loop; whoever sends more waits.
 const EVENTS_WAITING_MAX: usize = 256;
+/// How long a slice of the store is compared with its checksums at a time.
+const SCRUB_SLICE: Duration = Duration::from_millis(20);
+/// Between two slices, and after the last one.
+const SCRUB_PAUSE: Duration = Duration::from_secs(1);
+const SCRUB_REST: Duration = Duration::from_secs(6 * 3_600);
 /// How long a node that was told to end waits for its store and its links.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -79,6 +84,7 @@ pub(crate) enum Done {
     Answer { request: RequestId, response: Box<Response> },
     Dropped(drops::Step),
     Prekeys { durable: bool },
+    Scrubbed { damaged: Vec<(Table, Vec<u8>)>, whole: bool },
 }
 
 /// Told once, when the node is up.
@@ -165,6 +171,8 @@ struct Driver {
     next_link: LinkId,
     dials: Dials,
     started: Instant,
+    /// When the next slice of the store is compared with its checksums; none while one is.
+    next_scrub: Option<Instant>,
     store_size_max: u64,
     prekeys: PrekeysFile,
     work: work::Bench,
@@ -219,6 +227,7 @@ impl Driver {
             next_link: 0,
             dials: Dials::default(),
             started,
+            next_scrub: Some(started),
             store_size_max: config.store.size_max,
             prekeys,
             work,
@@ -234,6 +243,10 @@ impl Driver {
             discovery: None,
             ended: false,
         };
+        let damaged = driver.store.damaged()?;
+        if !damaged.is_empty() {
+            driver.input(Input::Damaged { found: damaged });
+        }
         if config.discovery {
             driver.discover();
         }
@@ -368,6 +381,12 @@ impl Driver {
             Done::Answer { request, response } => self.finish_answer(request, *response),
             Done::Prekeys { durable } => self.input(Input::PrekeysKept { durable }),
             Done::Dropped(step) => self.dropped(step),
+            Done::Scrubbed { damaged, whole } => {
+                self.next_scrub = Some(Instant::now() + if whole { SCRUB_REST } else { SCRUB_PAUSE });
+                if !damaged.is_empty() {
+                    self.input(Input::Damaged { found: damaged });
+                }
+            }
         }
     }
 
@@ -405,7 +424,25 @@ impl Driver {
         let addresses = self.own_addresses();
         self.announce(&addresses);
         self.dial_peers();
+        self.scrub();
         self.input(Input::Tick);
+    }
+
+    /// Compares a slice of the store with its checksums now and then, so that damage is found while peers can mend it.
+    fn scrub(&mut self) {
+        if self.next_scrub.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        self.next_scrub = None;
+        let (store, done) = (Arc::clone(&self.store), self.done.clone());
+        tokio::task::spawn_blocking(move || {
+            // A store that cannot be read says so to everybody who uses it.
+            let (damaged, whole) = match store.scrub_step(SCRUB_SLICE) {
+                Ok(report) => (report.damaged, report.done),
+                Err(_) => (Vec::new(), true),
+            };
+            let _ = done.send(Done::Scrubbed { damaged, whole });
+        });
     }
 
     fn announce(&mut self, addresses: &[SocketAddr]) {
