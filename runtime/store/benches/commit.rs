@@ -11,7 +11,7 @@ const SPAN: Duration = Duration::from_secs(3);
 const IN_FLIGHT: u32 = 256;
 
 fn main() {
-    let dir = tempfile::tempdir_in(".").expect("the current directory can be written");
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
     let single = rate("single commits", 1, &dir.path().join("single"));
     let group = rate("group commit", IN_FLIGHT, &dir.path().join("group"));
     report(&format!("ratio: {:.1}", group / single));

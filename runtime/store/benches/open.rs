@@ -26,7 +26,7 @@ fn main() {
         // As kill -9 does: nothing is closed.
         std::process::abort();
     }
-    let dir = tempfile::tempdir_in(".").expect("the current directory can be written");
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
     let store = Store::open(dir.path(), options()).expect("a fresh store opens");
     let started = Instant::now();
     fill(&store, 0, count);

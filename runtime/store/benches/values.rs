@@ -17,7 +17,7 @@ const BARE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bundles");
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 fn main() {
-    let dir = tempfile::tempdir_in(".").expect("the current directory can be written");
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
     if std::env::args().any(|argument| argument == "large") {
         large(dir.path(), 1 << 20, 192);
         return;
