@@ -84,8 +84,13 @@ pub(crate) fn run(context: &Context, command: &StoreCommand) -> Result<(), Failu
     }
 }
 
+/// The store says itself what can be done, where it knows.
 fn failure(error: &StoreError) -> Failure {
-    Failure::new(error.to_string(), "see what is wrong with: cairn doctor")
+    let text = error.to_string();
+    match text.split_once("; hint: ") {
+        Some((message, hint)) => Failure::new(message, hint),
+        None => Failure::new(text, "see what is wrong with: cairn doctor"),
+    }
 }
 
 fn check(context: &Context, store: &Store) -> Result<(), Failure> {
@@ -160,9 +165,8 @@ fn compact(context: &Context, store: &Store) -> Result<(), Failure> {
 
 fn export(context: &Context, store: &Store, directory: &Path) -> Result<(), Failure> {
     let mut share = Share::start("copying");
-    let report = store.export(directory, &mut |done, all| share.show(done, all)).map_err(|error| {
-        Failure::new(error.to_string(), "name a directory without a store, on a disk with room")
-    })?;
+    let report =
+        store.export(directory, &mut |done, all| share.show(done, all)).map_err(|error| failure(&error))?;
     drop(share);
     let damaged = report.damaged.iter();
     let outcome = Outcome {

@@ -18,6 +18,7 @@ mod links;
 mod node;
 mod orders;
 mod person;
+mod routes;
 mod space;
 mod stores;
 mod twins;
