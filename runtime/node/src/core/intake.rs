@@ -27,7 +27,7 @@ impl Core {
             Topic::Ledger => self.take_entry(ticket, peer, item, &bytes),
             Topic::Board => self.take_change(ticket, item, bytes),
             Topic::Blob => self.take_blob(ticket, item, bytes, true),
-            Topic::Notice => self.take_notice(ticket, item, bytes),
+            Topic::Notice => self.take_notice(ticket, &peer, item, bytes),
             Topic::Bundle => Err(RefuseReason::Invalid),
         };
         if let Err(reason) = result {

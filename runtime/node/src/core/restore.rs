@@ -274,6 +274,9 @@ impl Core {
             self.engine(Event::Seen { id: Digest(id) });
         }
         self.restore_notices(disk)?;
+        // Quotas depend on it from the first bundle on.
+        self.refresh_standing();
+        self.run_engine(disk);
         self.restore_index(disk)
     }
 
