@@ -13,6 +13,9 @@ pub struct RoutingLimits {
     pub claim_age_s_max: u64,
     /// Largest alert that is given to everybody; a larger one travels as a normal bundle.
     pub alert_bytes_max: u64,
+    /// Whether every bundle is given to whoever lacks it, as alerts are. A baseline to measure others by; a network of
+    /// any size collapses under it.
+    pub epidemic_for_all: bool,
     /// By how many percent a neighbour's forecast must be shorter than waiting to count as clearly better.
     pub margin_percent: u8,
     /// The same while this node is sure to make it in time itself: a transmission then only saves time.
@@ -32,6 +35,7 @@ impl Default for RoutingLimits {
             claims_per_peer_max: 1_024,
             claim_age_s_max: 4 * 7 * 86_400,
             alert_bytes_max: 16 * 1024,
+            epidemic_for_all: false,
             margin_percent: 25,
             sure_margin_percent: 50,
             sure_factor: 3,

@@ -65,7 +65,7 @@ impl Table {
         if question.source.as_ref() == Some(peer) {
             return Decision::Hold { why: Why::Source };
         }
-        if is_epidemic(question, self.limits.alert_bytes_max) {
+        if self.limits.epidemic_for_all || is_epidemic(question, self.limits.alert_bytes_max) {
             let rank = Rank::new(question, false, question.remaining_ms);
             return Decision::Give { copies: spray::half_of(question.copies), rank, why: Why::Alert };
         }

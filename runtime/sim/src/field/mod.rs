@@ -22,12 +22,15 @@ pub mod mobility;
 pub mod one;
 pub mod oracle;
 pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod traffic;
+mod world;
 
 pub use contact::{Contact, ContactTrace, LinkModel, TraceEvent};
 pub use faults::{Fault, FaultPlan, FieldFaults, Hostile};
 pub use oracle::Oracle;
 pub use report::{Cost, Delivery, Fate, FieldReport, Outcome, Strategy};
+pub use run::{FieldOptions, Progress, run_field};
 pub use scenario::{Field, Scenario, ScenarioError};
 pub use traffic::{Message, Traffic};
