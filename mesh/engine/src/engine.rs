@@ -16,13 +16,14 @@ use cairn_link::{Item, Mode, RefuseReason, Topic, Transmit};
 use crate::catalogue::Catalogue;
 use crate::copies::CopyBudget;
 use crate::custody::Custody;
+use crate::elsewhere::Elsewhere;
 use crate::event::{Action, CloseReason, Event, LinkId, Ticket};
 use crate::eviction::Victims;
 use crate::holdings::Holdings;
 use crate::limits::Limits;
 use crate::noticed::Noticed;
 use crate::pace::Pace;
-use crate::quota::Quotas;
+use crate::quota::{Amount, Quotas};
 use crate::record::BundleRecord;
 use crate::routing::{Explanation, Router, SnapshotError};
 use crate::seen::Seen;
@@ -44,6 +45,8 @@ struct Pending {
     record: Option<BundleRecord>,
     /// Set for a bundle that its bringer did not write itself.
     brought_by: Option<NodeId>,
+    /// Tokens that came with further copies.
+    more_copies: u8,
 }
 
 /// The store-and-forward engine of one node.
@@ -66,12 +69,17 @@ pub struct Engine {
     pace: Pace,
     copies: CopyBudget,
     victims: Victims,
+    /// Where the next look for victims begins, and until when looking is of no use.
+    victims_from: Digest,
+    no_victims_until: Instant,
+    /// Room was made, or taken: peers are told then.
+    announce_at: Option<Instant>,
     sweep: Sweep,
     /// Bundles that the caller is cutting, and those that it could not cut.
     cutting: BTreeSet<Digest>,
     uncut: BTreeSet<Digest>,
     wanted_blobs: BTreeSet<Digest>,
-    peer_items: BTreeMap<NodeId, BTreeSet<Item>>,
+    elsewhere: Elsewhere,
     pending: BTreeMap<Ticket, Pending>,
     pending_items: BTreeMap<Item, Ticket>,
     next_ticket: Ticket,
@@ -102,11 +110,14 @@ impl Engine {
             pace: Pace::default(),
             copies: CopyBudget::default(),
             victims: Victims::default(),
+            victims_from: Digest([0; 32]),
+            no_victims_until: Instant::ZERO,
+            announce_at: None,
             sweep: Sweep::default(),
             cutting: BTreeSet::new(),
             uncut: BTreeSet::new(),
             wanted_blobs: BTreeSet::new(),
-            peer_items: BTreeMap::new(),
+            elsewhere: Elsewhere::new(limits.peer_items_max),
             pending: BTreeMap::new(),
             pending_items: BTreeMap::new(),
             next_ticket: 0,
@@ -139,7 +150,7 @@ impl Engine {
             Event::Drop { item } => self.drop_item(item),
             Event::Carry { id, record } => {
                 self.quotas.add(&record);
-                self.carry(id, &record, catalogue);
+                self.carry(id, &record);
             }
             Event::Gone { id, record } => self.strike(&id, &record),
             Event::Whole { id } => self.cannot_cut(id, catalogue),
@@ -148,7 +159,7 @@ impl Engine {
                 self.seen.insert(&id);
             }
             Event::PeerHas { peer, item } => {
-                self.remember_peer_item(peer, item);
+                self.elsewhere.note(peer, item);
             }
             Event::WantBlob { id } => self.want_blob(id),
             Event::Taken { ticket, outcome } => self.handle_taken(ticket, outcome, catalogue),
@@ -188,7 +199,19 @@ impl Engine {
     pub fn poll_transmit(&mut self, link: LinkId, catalogue: &dyn Catalogue) -> Option<Transmit> {
         self.compare_on(link, catalogue);
         self.offer_ready(link, catalogue);
-        self.sessions.get_mut(&link)?.meet.poll_transmit()
+        // Offers make room for more, or show that the peer has none: then it is not waited for.
+        self.compare_on(link, catalogue);
+        // What both ends turn out to have is settled without a word.
+        self.hear_meet(link, catalogue);
+        let session = self.sessions.get_mut(&link)?;
+        let transmit = session.meet.poll_transmit()?;
+        if let Transmit::Chunk { item, total, offset, len } = &transmit {
+            session.sent_bytes = session.sent_bytes.saturating_add(*len);
+            if item.topic == Topic::Bundle && offset.saturating_add(*len) >= *total {
+                session.giving.sent(&item.id);
+            }
+        }
+        Some(transmit)
     }
 
     /// Whether nothing that came over a link waits to become durable. `true` for an unknown link.
@@ -215,8 +238,7 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let live = self.sessions.values().filter(|session| session.mode == Mode::Live);
-        let reviews = live.map(|session| session.review_at.min(session.resumes_at(self.now)));
-        reviews.chain(self.sweep.next_due()).min()
+        live.map(Session::next_due).chain(self.announce_at).chain(self.sweep.next_due()).min()
     }
 
     /// Whether a link has nothing to send, to wait for, or to make durable. `true` for an unknown link.
@@ -234,6 +256,12 @@ impl Engine {
     #[must_use]
     pub fn bundles_carried(&self) -> u64 {
         u64::from(self.carried.count())
+    }
+
+    /// What is carried, with what is on its way to the disk.
+    #[must_use]
+    pub const fn used(&self) -> Amount {
+        self.quotas.used()
     }
 
     /// How many copies of a new bundle of this node may be under way at a time.
@@ -307,15 +335,18 @@ impl Engine {
 
     fn link_gone(&mut self, link: LinkId) {
         let Some(session) = self.sessions.remove(&link) else { return };
-        self.custody.link_down(link);
+        if self.custody.link_down(link) {
+            self.look_again_elsewhere(link);
+        }
         match session.mode {
             Mode::Live if session.giving.is_waiting() => {
-                self.pace.broke(self.now, session.peer, session.given_bytes);
+                self.pace.broke(self.now, session.peer, session.given_bytes, session.sent_bytes);
             }
             Mode::Live => self.pace.held(&session.peer, session.given_bytes),
             Mode::Carried => {}
         }
-        let met_still = self.sessions.values().any(|other| other.peer == session.peer);
+        let met_still =
+            self.sessions.values().any(|other| other.peer == session.peer && other.mode == Mode::Live);
         if !met_still && session.mode == Mode::Live {
             self.router.link_down(self.now, self.wall_s(), &session.peer);
         }
@@ -325,8 +356,10 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.meet.withdraw(item);
         if item.topic == Topic::Bundle {
-            session.giving.answered(&item.id);
-            self.custody.settle(link, &item.id, false);
+            if let Some(offered) = session.giving.answered(&item.id) {
+                session.room.withdrawn(offered.bytes);
+            }
+            self.custody.settle(link, &item.id);
         }
     }
 
@@ -341,14 +374,17 @@ impl Engine {
     }
 
     fn learn_peer_item(&mut self, peer: NodeId, item: Item) {
-        if self.remember_peer_item(peer, item) {
+        if self.elsewhere.note(peer, item) {
             self.actions.push_back(Action::PeerHas { peer, item });
         }
     }
 
-    fn remember_peer_item(&mut self, peer: NodeId, item: Item) -> bool {
-        let items = self.peer_items.entry(peer).or_default();
-        items.len() < self.limits.peer_items_max && items.insert(item)
+    /// Tokens came back that other peers may get.
+    fn look_again_elsewhere(&mut self, link: LinkId) {
+        let live = |(of, session): &(&LinkId, &mut Session)| **of != link && session.mode == Mode::Live;
+        for (_, session) in self.sessions.iter_mut().filter(live) {
+            session.look_again(self.now);
+        }
     }
 }
 

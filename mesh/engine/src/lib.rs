@@ -44,6 +44,7 @@ extern crate std;
 mod catalogue;
 pub mod copies;
 pub mod custody;
+mod elsewhere;
 mod engine;
 mod event;
 pub mod eviction;

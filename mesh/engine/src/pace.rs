@@ -18,6 +18,10 @@ struct Volume {
     broke_at: Instant,
 }
 
+/// A contact that breaks after less says nothing: there would be no piece small enough for it, and whoever wants bundles to be
+/// cut small must at least take so much.
+const BYTES_MIN: u64 = 16 << 10;
+
 /// Forecasts of volume, for peers whose contacts broke while something was under way. A contact that ends in order says
 /// nothing of how much would have gone through, except that it was at least what did.
 #[derive(Debug, Default)]
@@ -26,8 +30,12 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// A contact broke after so many bytes had been acknowledged.
-    pub(crate) fn broke(&mut self, now: Instant, peer: NodeId, bytes: u64) {
+    /// A contact broke after so many bytes had been acknowledged, and so many handed to the link: of these, half are counted on.
+    pub(crate) fn broke(&mut self, now: Instant, peer: NodeId, acked: u64, sent: u64) {
+        if sent < BYTES_MIN {
+            return;
+        }
+        let bytes = acked.max(sent / 2);
         let bytes = self.volumes.get(&peer).map_or(bytes, |known| known.bytes / 2 + bytes / 2);
         self.volumes.insert(peer, Volume { bytes, broke_at: now });
         if self.volumes.len() > PEERS_MAX
@@ -74,15 +82,17 @@ mod tests {
         let mut pace = Pace::default();
         let unknown = LinkProperties::default();
         assert_eq!(pace.complete(&node(1), unknown), unknown);
-        pace.broke(Instant::ZERO, node(1), 1_000);
-        pace.broke(Instant::ZERO, node(1), 3_000);
+        pace.broke(Instant::ZERO, node(1), 0, BYTES_MIN - 1);
+        assert_eq!(pace.complete(&node(1), unknown), unknown);
+        pace.broke(Instant::ZERO, node(1), 0, 20_000);
+        pace.broke(Instant::ZERO, node(1), 30_000, 40_000);
         let known = pace.complete(&node(1), unknown);
-        assert_eq!((known.rate_bytes_s, known.expected_ms), (Some(2_000), Some(SECOND_MS)));
+        assert_eq!((known.rate_bytes_s, known.expected_ms), (Some(20_000), Some(SECOND_MS)));
         let planned = LinkProperties { expected_ms: Some(60_000), ..unknown };
         assert_eq!(pace.complete(&node(1), planned), planned, "who knows better is believed");
         pace.held(&node(1), 100);
         assert_eq!(pace.complete(&node(1), unknown), known, "little went through, since there was little");
-        pace.held(&node(1), 5_000);
+        pace.held(&node(1), 50_000);
         assert_eq!(pace.complete(&node(1), unknown), unknown);
     }
 
@@ -90,7 +100,7 @@ mod tests {
     fn strangers_do_not_fill_the_memory() {
         let mut pace = Pace::default();
         for n in 0..300 {
-            pace.broke(Instant::from_ms(u64::from(n)), node(n), 1);
+            pace.broke(Instant::from_ms(u64::from(n)), node(n), 1, BYTES_MIN);
         }
         assert_eq!(pace.volumes.len(), PEERS_MAX);
         assert!(pace.volumes.contains_key(&node(299)) && !pace.volumes.contains_key(&node(0)));

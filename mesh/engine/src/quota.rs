@@ -79,6 +79,8 @@ pub struct Quotas {
     total: Amount,
     /// What others than this node wrote.
     foreign: Amount,
+    /// Of these, what has no tokens left: it gives way to every newcomer.
+    passive: Amount,
     sources: Accounts,
     neighbours: Accounts,
     unsigned: Accounts,
@@ -92,6 +94,7 @@ impl Quotas {
         Self {
             total: Amount::ZERO,
             foreign: Amount::ZERO,
+            passive: Amount::ZERO,
             sources: Accounts::new(limits.strangers_tracked_max, limits.known_tracked_max),
             neighbours: Accounts::new(limits.neighbours_tracked_max, 0),
             unsigned: Accounts::new(limits.neighbours_tracked_max, 0),
@@ -127,28 +130,42 @@ impl Quotas {
     /// Whether a bundle may be taken in.
     ///
     /// # Errors
-    /// The first quota that has no room for it.
+    /// A share that has no room for it, or else the store.
     pub fn check(&self, record: &BundleRecord) -> Result<(), Exceeded> {
+        let missing = self.missing(record)?;
+        if missing.is_zero() {
+            Ok(())
+        } else if self.total.plus(Amount::one(record.bytes)).is_within(self.limits.total) {
+            Err(Exceeded::Reserve)
+        } else {
+            Err(Exceeded::Total)
+        }
+    }
+
+    /// How much of the store would have to be freed to take a bundle in.
+    ///
+    /// # Errors
+    /// A share that has no room for it, whatever is freed of others; or that it is larger than the store.
+    pub fn missing(&self, record: &BundleRecord) -> Result<Amount, Exceeded> {
         let more = Amount::one(record.bytes);
-        if !self.total.plus(more).is_within(self.limits.total) {
+        let kept_free = match (record.neighbour.as_ref(), record.class) {
+            (None, _) => Amount::ZERO,
+            // Alerts of others leave half of it to this node.
+            (Some(_), Class::Alert) => self.limits.reserve.part(2),
+            (Some(_), Class::Normal | Class::Bulk) => self.limits.reserve,
+        };
+        if let Some(neighbour) = record.neighbour.as_ref() {
+            self.check_shares(record, neighbour, more)?;
+            let has_standing = record.source.is_some_and(|source| self.sources.has_standing(&source));
+            let strangers = self.foreign.minus(self.sources.known_used());
+            if !has_standing && !strangers.plus(more).is_within(self.limits.strangers) {
+                return Err(Exceeded::Strangers);
+            }
+        }
+        if !more.plus(kept_free).is_within(self.limits.total) {
             return Err(Exceeded::Total);
         }
-        let Some(neighbour) = record.neighbour.as_ref() else { return Ok(()) };
-        let kept_free = match record.class {
-            // Alerts of others leave half of it to this node.
-            Class::Alert => self.limits.reserve.part(2),
-            Class::Normal | Class::Bulk => self.limits.reserve,
-        };
-        if !self.total.plus(more).plus(kept_free).is_within(self.limits.total) {
-            return Err(Exceeded::Reserve);
-        }
-        self.check_shares(record, neighbour, more)?;
-        let has_standing = record.source.is_some_and(|source| self.sources.has_standing(&source));
-        let strangers = self.foreign.minus(self.sources.known_used());
-        if !has_standing && !strangers.plus(more).is_within(self.limits.strangers) {
-            return Err(Exceeded::Strangers);
-        }
-        Ok(())
+        Ok(self.total.plus(more).plus(kept_free).minus(self.limits.total))
     }
 
     /// The share that a carried bundle exceeds, because limits or the standing of its source have shrunk.
@@ -164,6 +181,9 @@ impl Quotas {
         self.total = self.total.plus(more);
         let Some(neighbour) = record.neighbour.as_ref() else { return };
         self.foreign = self.foreign.plus(more);
+        if record.copies == 0 {
+            self.passive = self.passive.plus(more);
+        }
         self.neighbours.add(neighbour, record.kept_since, more);
         let Some(source) = record.source.as_ref() else {
             self.unsigned.add(neighbour, record.kept_since, more);
@@ -183,6 +203,9 @@ impl Quotas {
         self.total = self.total.minus(less);
         let Some(neighbour) = record.neighbour.as_ref() else { return };
         self.foreign = self.foreign.minus(less);
+        if record.copies == 0 {
+            self.passive = self.passive.minus(less);
+        }
         self.neighbours.remove(neighbour, record.kept_since, less);
         let Some(source) = record.source.as_ref() else {
             self.unsigned.remove(neighbour, record.kept_since, less);
@@ -196,14 +219,28 @@ impl Quotas {
         }
     }
 
-    /// Bytes of normal bundles that a neighbour may still bring: what it is told, so that it stops in time.
+    /// The tokens of a bundle have changed from `before` to `after`.
+    pub fn retoken(&mut self, record: &BundleRecord, before: u8, after: u8) {
+        if record.neighbour.is_none() {
+            return;
+        }
+        let amount = Amount::one(record.bytes);
+        match (before == 0, after == 0) {
+            (false, true) => self.passive = self.passive.plus(amount),
+            (true, false) => self.passive = self.passive.minus(amount),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Bytes of normal bundles that a neighbour may still bring: what it is told, so that it stops in time. What has no tokens
+    /// left counts as free: it gives way.
     #[must_use]
     pub fn room_for_neighbour(&self, neighbour: &NodeId) -> u64 {
         let share = match self.neighbours.counted_at_end(neighbour) {
             Counted::Alone(used) => self.limits.neighbour.minus(used),
             Counted::Shared(used) => self.limits.neighbours_shared.minus(used),
         };
-        let store = self.limits.total.minus(self.total.plus(self.limits.reserve));
+        let store = self.limits.total.minus(self.total.minus(self.passive).plus(self.limits.reserve));
         if share.bundles == 0 || store.bundles == 0 { 0 } else { share.bytes.min(store.bytes) }
     }
 

@@ -95,6 +95,13 @@ impl Room {
         (self.paused_until > now && self.theirs != Some(0)).then_some(self.paused_until)
     }
 
+    /// Whether what takes no room may be offered now: a peer without room still takes what is for itself, one that refuses
+    /// everything is left alone.
+    #[must_use]
+    pub fn allows_roomless(&self, now: Instant) -> bool {
+        now >= self.paused_until
+    }
+
     /// So many bytes were offered.
     pub const fn offered(&mut self, bytes: u64) {
         self.unanswered = self.unanswered.saturating_add(bytes);
@@ -226,6 +233,7 @@ mod tests {
         }
         room.refused_full(at(5), 10);
         assert!(!room.allows(at(5), 10) && room.paused_until(at(5)).is_some());
+        assert!(!room.allows_roomless(at(5)) && room.allows_roomless(at(6_000)));
     }
 
     proptest! {

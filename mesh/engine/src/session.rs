@@ -16,6 +16,11 @@ use crate::time::Instant;
 /// Blobs that a peer has and that nobody here has asked for yet; more are forgotten.
 const SPARE_BLOBS_MAX: usize = 65_536;
 
+/// What was held back for a peer is looked at again at most so often, whatever the peer says.
+const LOOK_MS: u64 = 10_000;
+/// A peer may begin to compare a set anew at most so often.
+const RESTART_MS: u64 = 60_000;
+
 /// The reconciliation of one topic on one link.
 #[derive(Debug)]
 pub(crate) struct Comparison {
@@ -27,16 +32,39 @@ pub(crate) struct Comparison {
     /// This end is to begin.
     pub(crate) due: bool,
     pub(crate) done: bool,
+    /// When the peer began last.
+    pub(crate) begun_by_peer: Option<Instant>,
 }
 
 impl Comparison {
     pub(crate) const fn new(due: bool) -> Self {
-        Self { reconciler: None, waiting: None, unfinished: false, due, done: false }
+        Self { reconciler: None, waiting: None, unfinished: false, due, done: false, begun_by_peer: None }
     }
 
     /// Whether something was said already.
     pub(crate) const fn is_begun(&self) -> bool {
         self.done || self.reconciler.is_some()
+    }
+
+    /// Whether this end has something to do.
+    pub(crate) const fn is_pending(&self) -> bool {
+        self.due || self.unfinished || self.waiting.is_some()
+    }
+
+    /// A message of the peer came; whether it is heard. Each conversation costs a look at much of the set, so a peer does not
+    /// begin one after the other, and it takes turns.
+    pub(crate) fn hear(&mut self, now: Instant, message: Vec<u8>) -> bool {
+        if self.waiting.is_some() {
+            return false;
+        }
+        if Reconciler::is_start(&message) {
+            if self.begun_by_peer.is_some_and(|begun| now - begun < RESTART_MS) {
+                return false;
+            }
+            self.begun_by_peer = Some(now);
+        }
+        self.waiting = Some(message);
+        true
     }
 }
 
@@ -58,8 +86,19 @@ pub(crate) struct Session {
     /// When what was held back is looked at again, and the sets are compared anew.
     pub(crate) review_at: Instant,
     pub(crate) giving: Giving,
+    /// When what was held back is looked at again before that; and when it was last.
+    look_at: Option<Instant>,
+    looked_at: Option<Instant>,
+    /// When a long comparison goes on.
+    pub(crate) goes_on_at: Option<Instant>,
     /// Bytes of bundles that the peer has taken.
     pub(crate) given_bytes: u64,
+    /// Bytes of items that were handed to the link.
+    pub(crate) sent_bytes: u64,
+    /// Bundles that were cut for this contact.
+    pub(crate) cuts: u16,
+    /// Bundles in a row that found no room here though the peer knew that there is none.
+    pub(crate) wasted: u8,
     pub(crate) room: Room,
     /// The revision of the claims that the peer was told.
     pub(crate) claims_told: Option<u64>,
@@ -97,7 +136,13 @@ impl Session {
             comparisons: BTreeMap::new(),
             review_at,
             giving: Giving::default(),
+            look_at: None,
+            looked_at: None,
+            goes_on_at: None,
             given_bytes: 0,
+            sent_bytes: 0,
+            cuts: 0,
+            wasted: 0,
             room,
             claims_told: None,
             spare_blobs: BTreeSet::new(),
@@ -124,10 +169,31 @@ impl Session {
         }
     }
 
-    /// When offers may go on that wait for time alone; the end of time if none do.
-    pub(crate) fn resumes_at(&self, now: Instant) -> Instant {
-        let pause = self.room.paused_until(now).filter(|_| self.giving.is_paused());
-        pause.unwrap_or(Instant::from_ms(u64::MAX))
+    /// What was held back is looked at again, not before `at`, and not too often.
+    pub(crate) fn look_again(&mut self, at: Instant) {
+        let at = self.looked_at.map_or(at, |looked| at.max(looked.plus_ms(LOOK_MS)));
+        self.look_at = Some(self.look_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// The pause that the peer needs is over then.
+    pub(crate) fn resume_at(&mut self, at: Instant) {
+        self.look_at = Some(self.look_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// Whether what was held back is to be looked at now.
+    pub(crate) fn looks_now(&mut self, now: Instant) -> bool {
+        let due = self.look_at.is_some_and(|at| at <= now);
+        if due {
+            self.look_at = None;
+            self.looked_at = Some(now);
+        }
+        due
+    }
+
+    /// When time alone brings something to do.
+    pub(crate) fn next_due(&self) -> Instant {
+        let sooner = [self.look_at, self.goes_on_at].into_iter().flatten().min();
+        sooner.map_or(self.review_at, |sooner| sooner.min(self.review_at))
     }
 
     /// Whether the sets of both ends were compared as far as this link does that.

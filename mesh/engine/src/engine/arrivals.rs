@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use cairn_bundle::{Bundle, BundleFlags, Eid, NodeId};
+use cairn_bundle::{Bundle, BundleFlags, Digest, Eid, NodeId};
 use cairn_link::{Item, Mode, RefuseReason, Topic};
 
 use super::{Engine, FULL, NODE_SERVICE, Pending};
@@ -13,6 +13,8 @@ use crate::record::BundleRecord;
 
 /// Most tokens that a neighbour can make this node spread: it may claim any number.
 const COPIES_TAKEN_MAX: u8 = 32;
+/// Bundles in a row for which there is no room, from a peer that knows it: further ones are refused unseen.
+const WASTED_MAX: u8 = 8;
 
 impl Engine {
     pub(super) fn handle_offered(&mut self, link: LinkId, item: Item, catalogue: &dyn Catalogue) {
@@ -29,7 +31,11 @@ impl Engine {
             session.meet.accepted(item);
         } else if !wanted {
             session.remember_spare(item.id);
-        } else if item.topic == Topic::Bundle && self.quotas.room_for_neighbour(&session.peer) == 0 {
+        } else if item.topic == Topic::Bundle
+            // A peer that keeps to what it was told offers what is for this node, or urgent.
+            && session.wasted >= WASTED_MAX
+            && self.quotas.room_for_neighbour(&session.peer) == 0
+        {
             session.refused = session.refused.saturating_add(1);
             session.meet.refused(item, FULL);
             self.announce_room(link);
@@ -50,11 +56,15 @@ impl Engine {
         if self.has(&item, catalogue) {
             // A second copy: the first one is durable already.
             self.count("second copies");
+            if item.topic == Topic::Bundle {
+                self.gain_copies(item.id, copies, catalogue);
+            }
             self.settle(link, peer, item, Ok(()));
             return;
         }
         if let Some(pending) = self.pending_items.get(&item).and_then(|ticket| self.pending.get_mut(ticket)) {
             pending.links.push(link);
+            pending.more_copies = pending.more_copies.saturating_add(copies);
             self.taking(link, 1);
             return;
         }
@@ -126,6 +136,9 @@ impl Engine {
             return;
         }
         if !self.make_room(&record, catalogue) {
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.wasted = session.wasted.saturating_add(1);
+            }
             self.settle(link, peer, item, Err(FULL));
             self.announce_room(link);
             return;
@@ -144,7 +157,8 @@ impl Engine {
     ) -> Ticket {
         let ticket = self.next_ticket;
         self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.pending.insert(ticket, Pending { item, links: Vec::from([link]), record, brought_by });
+        let pending = Pending { item, links: Vec::from([link]), record, brought_by, more_copies: 0 };
+        self.pending.insert(ticket, pending);
         self.pending_items.insert(item, ticket);
         self.taking(link, 1);
         ticket
@@ -162,7 +176,10 @@ impl Engine {
         outcome: Result<(), RefuseReason>,
         catalogue: &dyn Catalogue,
     ) {
-        let Some(Pending { item, links, record, brought_by }) = self.pending.remove(&ticket) else { return };
+        let Some(Pending { item, links, record, brought_by, more_copies }) = self.pending.remove(&ticket)
+        else {
+            return;
+        };
         if let Some(peer) = brought_by.filter(|_| outcome.is_ok()) {
             self.router.brought(&peer);
         }
@@ -173,7 +190,8 @@ impl Engine {
                 (Some(record), Ok(())) => {
                     // The place of its bytes is known only now, and to the catalogue.
                     let record = self.record(&item.id, catalogue).unwrap_or(record);
-                    self.carry(item.id, &record, catalogue);
+                    self.carry(item.id, &record);
+                    self.gain_copies(item.id, more_copies, catalogue);
                 }
                 (Some(record), Err(_)) => self.quotas.remove(&record),
                 (None, Ok(())) => {
@@ -187,10 +205,30 @@ impl Engine {
             if let Some(session) = self.sessions.get_mut(&link) {
                 if let Some(bytes) = kept_bytes {
                     session.room.received(bytes);
+                    session.wasted = 0;
                 }
                 let peer = session.peer;
                 self.settle(link, peer, item, outcome);
+                if kept_bytes.is_some() {
+                    self.announce_room(link);
+                }
             }
+        }
+    }
+
+    /// Another copy of a carried bundle came with tokens: they are not lost.
+    fn gain_copies(&mut self, id: Digest, more: u8, catalogue: &dyn Catalogue) {
+        let Some(record) = self.record(&id, catalogue).filter(|record| !record.is_own() && more > 0) else {
+            return;
+        };
+        let copies = record.copies.saturating_add(more).min(COPIES_TAKEN_MAX.max(record.copies));
+        if copies == record.copies {
+            return;
+        }
+        let record = self.retoken(id, &record, copies);
+        let links: Vec<LinkId> = self.sessions.keys().copied().collect();
+        for link in links {
+            self.consider(link, id, &record);
         }
     }
 
@@ -204,7 +242,7 @@ impl Engine {
                     self.actions.push_back(Action::OweAck { peer, item });
                     self.learn_peer_item(peer, item);
                 } else if item.topic == Topic::Bundle {
-                    self.told.note(&peer, &item.id);
+                    self.told.note(self.now, &peer, &item.id);
                 } else {
                     self.learn_peer_item(peer, item);
                 }

@@ -13,6 +13,10 @@ use crate::session::Comparison;
 
 /// Topics whose sets are compared instead of listed, in the order in which it is begun.
 const COMPARED: [Topic; 4] = [Topic::Notice, Topic::Ledger, Topic::Bundle, Topic::Board];
+/// Ids that a peer lacks which are looked at one after the other. Then others have their turn.
+const LOOKED_AT_MAX: usize = 8_000;
+/// Then it goes on after a millisecond.
+const REST_MS: u64 = 1;
 /// Ids that are read at a time where the sums do not say how many there are.
 const UNCOUNTED: u32 = u32::MAX;
 
@@ -72,41 +76,54 @@ impl Engine {
     /// A message of the peer: it waits until there is room for what it brings.
     pub(super) fn hear_comparison(&mut self, link: LinkId, topic: Topic, message: Vec<u8>) {
         let comparison = self.sessions.get_mut(&link).and_then(|session| session.comparisons.get_mut(&topic));
-        match comparison {
-            Some(comparison) if comparison.waiting.is_none() => comparison.waiting = Some(message),
-            // Both ends take turns; whoever does not is not waited for.
-            Some(_) | None => self.count("comparisons out of turn"),
+        // Both ends take turns; whoever does not is not waited for.
+        if !comparison.is_some_and(|comparison| comparison.hear(self.now, message)) {
+            self.count("comparisons out of turn");
         }
     }
 
-    /// Goes on with every comparison for which there is room.
+    /// Goes on with every comparison for which there is room, for a while.
     pub(super) fn compare_on(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
-        for topic in COMPARED {
-            while self.compare_step(link, topic, catalogue) {}
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let pending = session.comparisons.values().any(Comparison::is_pending);
+        if !pending || session.goes_on_at.is_some_and(|at| at > self.now) {
+            return;
         }
-    }
-
-    /// One step; whether another may follow at once.
-    fn compare_step(&mut self, link: LinkId, topic: Topic, catalogue: &dyn Catalogue) -> bool {
-        let Some(session) = self.sessions.get_mut(&link) else { return false };
-        let (peer, takes_more) = (session.peer, session.giving.takes_more());
-        let Some(mut comparison) = session.comparisons.remove(&topic) else { return false };
-        let outcome = self.step_of(link, topic, &mut comparison, takes_more, catalogue);
-        let Some(session) = self.sessions.get_mut(&link) else { return false };
-        session.comparisons.insert(topic, comparison);
-        match outcome {
-            None => false,
-            Some(Step { reply, peer_lacks, done }) => {
-                if let Some(message) = reply {
-                    session.meet.say_reconcile(topic, message);
+        session.goes_on_at = None;
+        let mut looked_at: usize = 0;
+        for topic in COMPARED {
+            while let Some(lacking) = self.compare_step(link, topic, catalogue) {
+                looked_at = looked_at.saturating_add(lacking);
+                if looked_at >= LOOKED_AT_MAX {
+                    let goes_on_at = self.now.plus_ms(REST_MS);
+                    if let Some(session) = self.sessions.get_mut(&link) {
+                        session.goes_on_at = Some(goes_on_at);
+                    }
+                    return;
                 }
-                if let Some(comparison) = session.comparisons.get_mut(&topic) {
-                    comparison.done = done;
-                }
-                self.give_lacking(link, &peer, topic, peer_lacks, catalogue);
-                !done
             }
         }
+    }
+
+    /// One step; how many ids it brought, if another may follow at once.
+    fn compare_step(&mut self, link: LinkId, topic: Topic, catalogue: &dyn Catalogue) -> Option<usize> {
+        let session = self.sessions.get_mut(&link)?;
+        session.comparisons.get(&topic).filter(|comparison| comparison.is_pending())?;
+        let (peer, takes_more) = (session.peer, session.giving.takes_more());
+        let mut comparison = session.comparisons.remove(&topic)?;
+        let outcome = self.step_of(link, topic, &mut comparison, takes_more, catalogue);
+        let session = self.sessions.get_mut(&link)?;
+        session.comparisons.insert(topic, comparison);
+        let Step { reply, peer_lacks, done } = outcome?;
+        if let Some(message) = reply {
+            session.meet.say_reconcile(topic, message);
+        }
+        if let Some(comparison) = session.comparisons.get_mut(&topic) {
+            comparison.done = done;
+        }
+        let lacking = peer_lacks.len();
+        self.give_lacking(link, &peer, topic, peer_lacks, catalogue);
+        (!done).then_some(lacking)
     }
 
     fn step_of(
@@ -135,7 +152,7 @@ impl Engine {
             comparison.reconciler = Some(reconciler);
             return Some(Step { reply: Some(message), peer_lacks: Vec::new(), done: false });
         }
-        if !takes_more {
+        if topic == Topic::Bundle && !takes_more {
             return None;
         }
         let step = if let Some(message) = comparison.waiting.take() {

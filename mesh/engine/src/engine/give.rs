@@ -10,9 +10,11 @@ use crate::catalogue::Catalogue;
 use crate::event::{Action, LinkId};
 use crate::pieces::piece_bytes;
 use crate::record::BundleRecord;
-use crate::routing::{Decision, Question};
+use crate::routing::{Decision, Question, Why};
 use crate::unsaid::after;
 
+/// Most bundles that are cut for one contact: a peer that breaks contacts off makes work, but not without end.
+const CUTS_MAX: u16 = 64;
 /// Records that are read at a time for a peer that cannot answer.
 const WALK_SLICE: usize = 256;
 
@@ -34,19 +36,18 @@ impl Engine {
         let Some(session) = self.sessions.get(&link) else { return };
         let peer = session.peer;
         let item = Item { topic: Topic::Bundle, id };
-        let known = session.mode == Mode::Carried
-            && self.peer_items.get(&peer).is_some_and(|items| items.contains(&item));
+        let known = session.mode == Mode::Carried && self.elsewhere.has(&peer, &item);
         if known
             || !record.may_go_to(&peer)
             || record.destination == Some(self.me)
-            || self.told.knows(&peer, &id)
+            || self.told.knows(self.now, &peer, &id)
         {
             return;
         }
         let decision = self.router.decide(self.now, self.wall_s(), &peer, &self.question(record));
         let Some(session) = self.sessions.get_mut(&link) else { return };
         match decision {
-            Decision::Give { rank, .. } => session.giving.want(rank.0, id),
+            Decision::Give { rank, why, .. } => session.giving.want(rank.0, id, takes_room(why)),
             Decision::Hold { .. } => session.giving.hold(id),
         }
     }
@@ -54,7 +55,8 @@ impl Engine {
     /// Offers what is ready, as far as the peer answers and has room.
     pub(super) fn offer_ready(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
         self.walk(link, catalogue);
-        while let Some((rank, id)) = self.sessions.get_mut(&link).and_then(|session| session.giving.next()) {
+        while let Some((rank, id, _)) = self.sessions.get_mut(&link).and_then(|session| session.giving.next())
+        {
             let Some(record) = self.record(&id, catalogue).filter(|record| record.expires() > self.now)
             else {
                 continue;
@@ -66,7 +68,10 @@ impl Engine {
     fn offer(&mut self, link: LinkId, rank: u64, id: Digest, record: &BundleRecord) {
         let Some(session) = self.sessions.get(&link) else { return };
         let (peer, since, mode) = (session.peer, session.since, session.mode);
-        let question = self.question(record);
+        let all = self.question(record);
+        // What is promised to others may yet be theirs.
+        let free = all.copies.saturating_sub(self.custody.promised(self.now, &id));
+        let question = Question { copies: free, ..all };
         let decision = self.router.decide(self.now, self.wall_s(), &peer, &question);
         let size = record.bytes_at(since);
         let cut = if self.uncut.contains(&id) {
@@ -75,29 +80,34 @@ impl Engine {
             piece_bytes(record, &session.passage(self.limits.meet.item_bytes_max))
         };
         let Some(session) = self.sessions.get_mut(&link) else { return };
-        let Decision::Give { copies, .. } = decision else {
+        let Decision::Give { copies, why, .. } = decision else {
             session.giving.hold(id);
             return;
         };
-        if let Some(piece_bytes) = cut {
+        if let Some(piece_bytes) = cut.filter(|_| session.cuts < CUTS_MAX) {
             session.giving.hold(id);
             if self.cutting.insert(id) {
+                session.cuts = session.cuts.saturating_add(1);
                 self.actions.push_back(Action::Fragment { id, piece_bytes });
             }
             return;
         }
-        if mode == Mode::Live && !session.room.allows(self.now, size) {
-            session.giving.want(rank, id);
+        if mode == Mode::Live && takes_room(why) && !session.room.allows(self.now, size) {
+            session.giving.want(rank, id, true);
             session.giving.pause();
             return;
         }
-        let granted = self.custody.promise(link, &id, copies, question.copies);
+        if mode == Mode::Live && !takes_room(why) && !session.room.allows_roomless(self.now) {
+            session.giving.hold(id);
+            return;
+        }
+        let granted = self.custody.promise(self.now, link, &id, copies, all.copies);
         let item = Item { topic: Topic::Bundle, id };
         if session.meet.offer_ranked(item, size, rank, granted) {
             session.giving.offered(id, size);
             session.room.offered(size);
         } else {
-            self.custody.settle(link, &id, false);
+            self.custody.settle(link, &id);
         }
     }
 
@@ -142,4 +152,10 @@ impl Engine {
             session.meet.say_room(bytes);
         }
     }
+}
+
+/// Whether what is given for this reason has to find room in the peer's store. What is for the peer itself does not, and a
+/// small alert drives out what is worth less.
+const fn takes_room(why: Why) -> bool {
+    !matches!(why, Why::Destination | Why::Alert)
 }

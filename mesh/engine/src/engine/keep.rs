@@ -1,5 +1,6 @@
 //! What is carried: taken in within quotas, evicted, expired, delivered, forgotten.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use cairn_bundle::{Digest, NodeId};
@@ -9,14 +10,21 @@ use super::Engine;
 use crate::catalogue::Catalogue;
 use crate::event::{Action, Gone, LinkId};
 use crate::eviction::{self, Score};
+use crate::quota::Amount;
 use crate::record::BundleRecord;
+use crate::session::Session;
+use crate::unsaid::after;
 
 /// Records that are looked at to find one worth less than a newcomer.
 const VICTIMS_LOOKED_AT_MAX: usize = 1_024;
+/// After a look that found too little, the next one waits so long.
+const LOOK_REST_MS: u64 = 1_000;
+/// Peers hear of room that was made after so long, of all of it at once.
+const ANNOUNCE_MS: u64 = 1_000;
 
 impl Engine {
     /// A bundle is durable here: counted already, from now on it is given to others.
-    pub(super) fn carry(&mut self, id: Digest, record: &BundleRecord, catalogue: &dyn Catalogue) {
+    pub(super) fn carry(&mut self, id: Digest, record: &BundleRecord) {
         self.carried.insert(&id.0);
         self.sweep.note_insert(record.expires());
         self.note_victim(id, record);
@@ -28,7 +36,6 @@ impl Engine {
         for link in links {
             self.consider(link, id, record);
         }
-        let _ = catalogue;
     }
 
     /// Strikes a bundle from the books: its deletion is decided.
@@ -40,9 +47,16 @@ impl Engine {
         self.victims.forget(id);
         self.custody.forget(id);
         let item = Item { topic: Topic::Bundle, id: *id };
+        self.elsewhere.forget(&item);
         for session in self.sessions.values_mut() {
-            session.giving.forget(id);
+            if let Some(offered) = session.giving.forget(id) {
+                session.room.withdrawn(offered.bytes);
+            }
             session.meet.withdraw(item);
+        }
+        if self.sessions.values().any(|session| session.mode == Mode::Live) {
+            let at = self.now.plus_ms(ANNOUNCE_MS);
+            self.announce_at.get_or_insert(at);
         }
     }
 
@@ -100,30 +114,45 @@ impl Engine {
             }
             return;
         }
-        let tokens = self.custody.settle(link, &item.id, true);
-        if let Some(session) = self.sessions.get_mut(&link)
-            && let Some(bytes) = session.giving.answered(&item.id)
-        {
-            session.room.taken(bytes);
-            session.given_bytes = session.given_bytes.saturating_add(bytes);
+        let promised = self.custody.settle(link, &item.id);
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let offered = session.giving.answered(&item.id);
+        let sent = offered.is_some_and(|offered| offered.sent);
+        if let Some(offered) = offered {
+            if sent {
+                session.room.taken(offered.bytes);
+                session.given_bytes = session.given_bytes.saturating_add(offered.bytes);
+            } else {
+                session.room.withdrawn(offered.bytes);
+            }
         }
         let Some(record) = self.record(&item.id, catalogue) else { return };
         if record.destination == Some(peer) {
             self.forget(item.id, &record, Gone::Delivered);
             return;
         }
-        self.told.note(&peer, &item.id);
+        self.told.note(self.now, &peer, &item.id);
         if mode == Mode::Carried {
             self.learn_peer_item(peer, item);
         }
-        if tokens > 0 {
-            let copies = self.tokens(&record).saturating_sub(tokens);
-            let handed_at = (copies == 0).then_some(self.now);
-            let record = BundleRecord { copies, handed_at, ..record };
-            self.note_victim(item.id, &record);
-            self.unsaid.note(item.id, Some(record.clone()));
-            self.actions.push_back(Action::Update { id: item.id, record });
+        // A peer that had it already got no tokens.
+        if sent && promised > 0 {
+            let copies = self.tokens(&record).saturating_sub(promised);
+            self.retoken(item.id, &record, copies);
+        } else if promised > 0 {
+            self.look_again_elsewhere(link);
         }
+    }
+
+    /// A carried bundle has so many tokens from now on.
+    pub(super) fn retoken(&mut self, id: Digest, record: &BundleRecord, copies: u8) -> BundleRecord {
+        self.quotas.retoken(record, record.copies, copies);
+        let handed_at = (copies == 0).then_some(self.now);
+        let record = BundleRecord { copies, handed_at, ..record.clone() };
+        self.note_victim(id, &record);
+        self.unsaid.note(id, Some(record.clone()));
+        self.actions.push_back(Action::Update { id, record: record.clone() });
+        record
     }
 
     /// Copies that may be handed on now. The author's come back by half its usual number.
@@ -131,36 +160,74 @@ impl Engine {
         record.tokens(self.now, self.copy_budget(record.class) / 2)
     }
 
-    /// Whether a newcomer has room, if need be in place of something worth less.
+    /// Whether a newcomer has room, if need be in place of something worth less. Nothing gives way unless that is enough.
     pub(super) fn make_room(&mut self, record: &BundleRecord, catalogue: &dyn Catalogue) -> bool {
-        let score = self.score(record);
-        let mut looked = false;
-        loop {
-            let exceeded = match self.quotas.check(record) {
-                Ok(()) => return true,
-                Err(exceeded) => exceeded,
-            };
-            if !exceeded.is_total() {
+        let missing = match self.quotas.missing(record) {
+            Ok(missing) if missing.is_zero() => return true,
+            Ok(missing) => missing,
+            Err(exceeded) => {
                 self.count(exceeded.counter());
                 return false;
             }
-            if let Some(victim) = self.victims.pop_worse_than(score) {
-                if let Some(old) = self.record(&victim, catalogue) {
-                    self.forget(victim, &old, Gone::Evicted);
-                }
-                continue;
+        };
+        let (victims, freed) = self.gather_victims(self.score(record), missing, catalogue);
+        if missing.is_within(freed) {
+            for (id, old) in victims {
+                self.forget(id, &old, Gone::Evicted);
             }
-            if looked {
-                self.count(exceeded.counter());
-                return false;
-            }
-            looked = true;
-            self.look_for_victims(catalogue);
+            return true;
         }
+        for (id, old) in victims {
+            self.note_victim(id, &old);
+        }
+        if let Err(exceeded) = self.quotas.check(record) {
+            self.count(exceeded.counter());
+        }
+        false
+    }
+
+    /// Bundles that give way to one of such worth, enough of them if there are.
+    fn gather_victims(
+        &mut self,
+        score: Score,
+        missing: Amount,
+        catalogue: &dyn Catalogue,
+    ) -> (BTreeMap<Digest, BundleRecord>, Amount) {
+        let (mut victims, mut freed) = (BTreeMap::new(), Amount::ZERO);
+        let mut looked = self.now < self.no_victims_until;
+        while !missing.is_within(freed) {
+            if let Some(id) = self.victims.pop_worse_than(score) {
+                let old = self.record(&id, catalogue).filter(|_| !victims.contains_key(&id));
+                let Some(old) = old else { continue };
+                let present = self.score(&old);
+                if present.gives_way_to(score) {
+                    freed = freed.plus(Amount::one(old.bytes));
+                    victims.insert(id, old);
+                } else {
+                    // Its worth has changed since.
+                    self.victims.offer(id, present);
+                }
+            } else if looked {
+                break;
+            } else {
+                looked = true;
+                self.look_for_victims(catalogue);
+            }
+        }
+        // A flood of newcomers does not make this node read its store over and over.
+        if !missing.is_within(freed) && self.now >= self.no_victims_until {
+            self.no_victims_until = self.now.plus_ms(LOOK_REST_MS);
+        }
+        (victims, freed)
     }
 
     fn look_for_victims(&mut self, catalogue: &dyn Catalogue) {
-        for (id, record) in self.unsaid.over(catalogue).scan(&self.sweep.cursor(), VICTIMS_LOOKED_AT_MAX) {
+        let found = self.unsaid.over(catalogue).scan(&self.victims_from, VICTIMS_LOOKED_AT_MAX);
+        self.victims_from = match found.last() {
+            Some((last, _)) if found.len() == VICTIMS_LOOKED_AT_MAX => after(last),
+            Some(_) | None => Digest([0; 32]),
+        };
+        for (id, record) in found {
             self.note_victim(id, &record);
         }
     }
@@ -187,13 +254,28 @@ impl Engine {
                 self.note_victim(id, &record);
             }
         }
-        let due =
-            |session: &crate::session::Session| session.mode == Mode::Live && session.review_at <= self.now;
-        let links: Vec<LinkId> =
-            self.sessions.iter().filter(|(_, session)| due(session)).map(|(link, _)| *link).collect();
-        for link in links {
-            self.renew_comparison(link, catalogue);
+        if self.announce_at.is_some_and(|at| at <= self.now) {
+            self.announce_at = None;
+            for link in self.live_links(|_| true) {
+                self.announce_room(link);
+            }
         }
+        let now = self.now;
+        for link in self.live_links(|session| session.next_due() <= now) {
+            let Some(session) = self.sessions.get_mut(&link) else { continue };
+            if session.review_at <= now {
+                self.renew_comparison(link, catalogue);
+            } else if session.looks_now(now) {
+                session.giving.resume();
+                self.review(link, catalogue);
+            }
+            self.compare_on(link, catalogue);
+        }
+    }
+
+    fn live_links(&self, which: impl Fn(&Session) -> bool) -> Vec<LinkId> {
+        let live = self.sessions.iter().filter(|(_, session)| session.mode == Mode::Live && which(session));
+        live.map(|(link, _)| *link).collect()
     }
 
     pub(super) fn cannot_cut(&mut self, id: Digest, catalogue: &dyn Catalogue) {

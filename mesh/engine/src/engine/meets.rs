@@ -33,7 +33,8 @@ impl Engine {
         let (peer, mode) = (opening.peer, opening.mode);
         opening.properties = self.pace.complete(&peer, opening.properties);
         let review_at = self.now.plus_ms(REVIEW_MS);
-        let room = Room::for_quota(self.limits.quota.neighbour.bytes);
+        let quota = &self.limits.quota;
+        let room = Room::for_quota(quota.neighbour.bytes.min(quota.total.bytes));
         let mut session = Session::new(opening, self.limits.meet, room, self.now, review_at);
         if mode == Mode::Live && !self.sessions.values().any(|other| other.peer == peer && other.mode == mode)
         {
@@ -41,10 +42,9 @@ impl Engine {
             // What it had it may have lost since.
             self.told.forget_peer(&peer);
         }
-        let known = self.peer_items.get(&peer).filter(|_| mode == Mode::Carried);
         for topic in listed(mode) {
             for (item, bytes) in self.holdings.visible(*topic, &peer, &session.groups) {
-                if known.is_none_or(|items| !items.contains(&item)) {
+                if mode == Mode::Live || !self.elsewhere.has(&peer, &item) {
                     session.meet.offer(item, bytes);
                 }
             }
@@ -76,7 +76,6 @@ impl Engine {
             if new.is_empty() {
                 continue;
             }
-            let known = self.peer_items.get(peer).filter(|_| session.mode == Mode::Carried);
             for topic in Topic::ALL {
                 // What is going to be compared need not be listed.
                 let compared =
@@ -85,7 +84,7 @@ impl Engine {
                     continue;
                 }
                 for (item, bytes) in self.holdings.visible(topic, peer, &new) {
-                    if known.is_none_or(|items| !items.contains(&item)) {
+                    if session.mode == Mode::Live || !self.elsewhere.has(peer, &item) {
                         session.meet.offer(item, bytes);
                     }
                 }
@@ -100,11 +99,10 @@ impl Engine {
             return;
         }
         for session in self.sessions.values_mut() {
-            if let Some(bytes) = self.holdings.visible_to(&item, &session.peer, &session.groups) {
-                let known = self.peer_items.get(&session.peer).filter(|_| session.mode == Mode::Carried);
-                if known.is_none_or(|items| !items.contains(&item)) {
-                    session.meet.offer(item, bytes);
-                }
+            let visible = self.holdings.visible_to(&item, &session.peer, &session.groups);
+            let known = session.mode == Mode::Carried && self.elsewhere.has(&session.peer, &item);
+            if let Some(bytes) = visible.filter(|_| !known) {
+                session.meet.offer(item, bytes);
             }
         }
     }
@@ -113,6 +111,7 @@ impl Engine {
         if !self.holdings.remove(&item) {
             return;
         }
+        self.elsewhere.forget(&item);
         for session in self.sessions.values_mut() {
             session.meet.withdraw(item);
         }
@@ -122,15 +121,18 @@ impl Engine {
         for piece in bytes.chunks(PIECE_BYTES) {
             let Some(session) = self.sessions.get_mut(&link) else { return };
             let result = session.meet.handle_bytes(piece);
-            while let Some(event) = self.sessions.get_mut(&link).and_then(|session| session.meet.poll_event())
-            {
-                self.handle_meet(link, event, catalogue);
-            }
+            self.hear_meet(link, catalogue);
             if let Err(error) = result {
                 self.count("links closed: protocol broken");
                 self.close(link, CloseReason::Protocol(error));
                 return;
             }
+        }
+    }
+
+    pub(super) fn hear_meet(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
+        while let Some(event) = self.sessions.get_mut(&link).and_then(|session| session.meet.poll_event()) {
+            self.handle_meet(link, event, catalogue);
         }
     }
 
@@ -163,11 +165,11 @@ impl Engine {
             }
             MeetEvent::Routes { claims } => {
                 self.router.heard_claims(self.now, &peer, &claims);
-                if mode == Mode::Live {
-                    self.review(link, catalogue);
+                if let Some(session) = self.sessions.get_mut(&link).filter(|_| mode == Mode::Live) {
+                    session.look_again(self.now);
                 }
             }
-            // Streams of boards and ledgers are not compared by their heights.
+            // Reserved: streams of boards and ledgers are compared as sets, like all else.
             MeetEvent::Heights { .. } => self.count("frames without use here"),
             MeetEvent::Bye => self.close(link, CloseReason::Bye),
         }
@@ -184,22 +186,27 @@ impl Engine {
         if item.topic != Topic::Bundle {
             return;
         }
-        self.custody.settle(link, &item.id, false);
+        let tokens_back = self.custody.settle(link, &item.id) > 0;
         let Some(session) = self.sessions.get_mut(&link) else { return };
-        let offered = session.giving.answered(&item.id);
-        match (reason, offered) {
-            (RefuseReason::Full, Some(bytes)) => {
-                session.room.refused_full(self.now, bytes);
+        let Some(offered) = session.giving.answered(&item.id) else { return };
+        match reason {
+            RefuseReason::Full => {
+                session.room.refused_full(self.now, offered.bytes);
                 session.giving.hold(item.id);
-                session.giving.pause();
+                if let Some(until) = session.room.paused_until(self.now) {
+                    session.giving.pause();
+                    session.resume_at(until);
+                }
                 self.copies.note_peer_full();
             }
-            (RefuseReason::TooLarge | RefuseReason::Invalid | RefuseReason::NotWanted, Some(bytes)) => {
-                session.room.withdrawn(bytes);
-                self.told.note(&peer, &item.id);
+            RefuseReason::TooLarge | RefuseReason::Invalid | RefuseReason::NotWanted => {
+                session.room.withdrawn(offered.bytes);
+                self.told.note(self.now, &peer, &item.id);
             }
-            (RefuseReason::Gone, Some(bytes)) => session.room.withdrawn(bytes),
-            (_, None) => {}
+            RefuseReason::Gone => session.room.withdrawn(offered.bytes),
+        }
+        if tokens_back {
+            self.look_again_elsewhere(link);
         }
     }
 }

@@ -41,8 +41,24 @@ impl Catalogue for Index {
     }
 }
 
+/// What is wrong with a host, on purpose: what checks hosts has to find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// It says that things are durable before they are.
+    TakenBeforeDurable,
+    /// It does not keep the ids of what was here.
+    ForgetsSeen,
+}
+
 pub(crate) struct Host {
     pub(crate) seed: u8,
+    pub(crate) limits: Limits,
+    pub(crate) fault: Fault,
+    /// Ids to be remembered over a restart, in their order.
+    pub(crate) seen: Vec<Digest>,
+    /// What a faulty host has only in memory.
+    pub(crate) unsynced: Vec<Item>,
     pub(crate) identity: Identity,
     pub(crate) me: NodeId,
     pub(crate) engine: Engine,
@@ -76,7 +92,11 @@ impl Host {
             seed,
             me,
             identity,
-            engine: Engine::new(me, limits),
+            engine: Engine::new(me, limits.clone()),
+            limits,
+            fault: Fault::None,
+            seen: Vec::new(),
+            unsynced: Vec::new(),
             now: Instant::ZERO,
             disk: BTreeMap::new(),
             index: Index::default(),
@@ -95,11 +115,21 @@ impl Host {
 
     /// The same node after its process ended: what is on the disk is told to a new engine.
     pub(crate) fn restart(&mut self) {
-        let mut again = Self::new(self.seed);
+        for lost in core::mem::take(&mut self.unsynced) {
+            self.disk.remove(&lost);
+            self.index.0.remove(&lost.id);
+            self.delivered.retain(|id| *id != lost.id);
+            self.seen.retain(|id| *id != lost.id);
+        }
+        let mut again = Self::with(self.seed, self.limits.clone());
+        again.fault = self.fault;
         again.now = self.now;
         again.delivered = self.delivered.clone();
-        for id in &again.delivered.clone() {
-            again.handle(Event::Seen { id: *id });
+        if self.fault != Fault::ForgetsSeen {
+            again.seen = self.seen.clone();
+        }
+        for id in again.seen.clone() {
+            again.handle(Event::Seen { id });
         }
         again.disk = self.disk.clone();
         again.index = self.index.clone();
@@ -136,6 +166,9 @@ impl Host {
             Action::Forget { id, why, .. } => {
                 self.disk.remove(&bundle_item(id));
                 self.index.0.remove(&id);
+                if why != Gone::Evicted {
+                    self.seen.push(id);
+                }
                 self.forgotten.push((id, why));
             }
             Action::Fragment { id, piece_bytes } => self.to_cut.push((id, piece_bytes)),
@@ -158,7 +191,10 @@ impl Host {
     pub(crate) fn store_all(&mut self) {
         for Waiting { ticket, item, bytes, kept } in core::mem::take(&mut self.waiting) {
             match kept {
-                Kept::Delivered => self.delivered.push(item.id),
+                Kept::Delivered => {
+                    self.delivered.push(item.id);
+                    self.seen.push(item.id);
+                }
                 Kept::Held => {
                     self.disk.insert(item, bytes);
                 }
@@ -166,6 +202,9 @@ impl Host {
                     self.disk.insert(item, bytes);
                     self.index.0.insert(item.id, record);
                 }
+            }
+            if self.fault == Fault::TakenBeforeDurable {
+                self.unsynced.push(item);
             }
             self.handle(Event::Taken { ticket, outcome: Ok(()) });
         }

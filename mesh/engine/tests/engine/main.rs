@@ -9,6 +9,10 @@
 
 mod carried;
 mod host;
+mod hostile;
 mod links;
 mod live;
+mod pressure;
+mod proof;
 mod schedules;
+mod tokens;
