@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    board, bundle, card, carry, credit, doctor, id, job, mail, node, peer, receipt, route, status, store,
+    board, bundle, card, carry, credit, doctor, id, job, mail, node, peer, receipt, route, sim, status, store,
 };
 use crate::demo;
 
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     /// Look into bundle files, make and check them
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    /// Try the engine on whole fields of nodes, under one virtual clock
+    #[command(subcommand)]
+    Sim(sim::SimCommand),
     /// Check, shrink or copy the store of a stopped node
     #[command(subcommand)]
     Store(store::StoreCommand),

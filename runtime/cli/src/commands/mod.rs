@@ -13,6 +13,7 @@ pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod receipt;
 pub(crate) mod route;
+pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod store;
 
@@ -36,6 +37,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Receipt(command) => receipt::run(context, command),
         Command::Carry(command) => carry::run(context, command),
         Command::Route(command) => route::run(context, command),
+        Command::Sim(command) => sim::run(context, command),
         Command::Store(command) => store::run(context, &command),
         Command::Bundle(command) => bundle::run(context, command),
         Command::Status(_) => status::run(context),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cairn_sim::Dice;
 use cairn_sim::field::{FieldFaults, FieldOptions, FieldReport, Progress, Scenario, run_field};
 use clap::{Args, Subcommand};
 
@@ -112,8 +113,9 @@ fn read_trace(file: &Path) -> Result<Scenario, Failure> {
 
 fn simulate(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     let scenario = scenario(args)?;
-    let faults = if args.faults { FieldFaults::mixed() } else { FieldFaults::none() };
-    let faults = FieldFaults { hostile_percent: args.hostile, ..faults };
+    let faults =
+        if args.faults { FieldFaults::mixed(&mut Dice::new(args.seed)) } else { FieldFaults::none() };
+    let faults = FieldFaults { hostile_percent: u64::from(args.hostile), ..faults };
     let options = FieldOptions { faults, epidemic: !args.alone, ..FieldOptions::default() };
     let report = {
         let mut share = Share::start("simulating");
@@ -139,7 +141,10 @@ fn simulate(context: &Context, args: &RunArgs) -> Result<(), Failure> {
 
 fn write_plots(directory: &Path, report: &FieldReport) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(format!("cannot write plots to {}: {error}", directory.display()), "name another directory")
+        Failure::new(
+            format!("cannot write plots to {}: {error}", directory.display()),
+            "name another directory",
+        )
     };
     fs::create_dir_all(directory).map_err(failed)?;
     for (name, plot) in [("delay.svg", report.delay_plot()), ("delivery.svg", report.delivery_plot())] {
