@@ -55,7 +55,18 @@ pub(crate) struct ExplainArgs {
   cairn route plan clear")]
 pub(crate) enum PlanCommand {
     /// Replace the plan by a file with one contact a line
-    #[command(after_help = "Examples:\n  cairn route plan set bus.plan\n  cairn route plan set -")]
+    ///
+    /// `node NAME ID` gives a node a name for this file; `contact FROM TO START END` says when two nodes meet, in UTC or
+    /// from now on, with `rate=BYTES/S`, `delay=MS`, `every=LENGTH` and `both` where they apply. `#` begins a remark.
+    #[command(after_help = "Examples:
+  cairn route plan set bus.plan
+  cairn route plan set -
+
+A plan:
+  node school vfr2qmyhq4bxrcm5eymb7gqbsxrcm5eymb7gqbsxrcm5eymb7gqa
+  node bus    lmz4q7y2kqj3s5yv6dnm4cqx7gqbsxrcm5eymb7gqbsxrcm5eyma
+  contact school bus 2026-11-23T08:00 +30m every=week rate=1000000 both
+  contact school bus +2h +10m")]
     Set(PlanArgs),
     /// Print the plan
     #[command(after_help = "Examples:\n  cairn route plan show")]
