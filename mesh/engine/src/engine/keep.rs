@@ -157,7 +157,9 @@ impl Engine {
 
     /// Copies that may be handed on now. The author's come back by half its usual number.
     pub(super) fn tokens(&self, record: &BundleRecord) -> u8 {
-        record.tokens(self.now, self.copy_budget(record.class) / 2)
+        // The budget walks over everything that is known of the network: asked for only where it counts.
+        let renews = record.copies == 0 && record.is_own();
+        record.tokens(self.now, if renews { self.copy_budget(record.class) / 2 } else { 0 })
     }
 
     /// Whether a newcomer has room, if need be in place of something worth less. Nothing gives way unless that is enough.
