@@ -9,7 +9,7 @@ mod meets;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use cairn_bundle::{Class, Digest, NodeId};
+use cairn_bundle::{Class, Digest, Eid, NodeId};
 use cairn_link::reconcile::SumTree;
 use cairn_link::{Item, Mode, RefuseReason, Topic, Transmit};
 
@@ -21,6 +21,7 @@ use crate::event::{Action, CloseReason, Event, LinkId, Ticket};
 use crate::eviction::Victims;
 use crate::holdings::Holdings;
 use crate::limits::Limits;
+use crate::names::Names;
 use crate::noticed::Noticed;
 use crate::pace::Pace;
 use crate::quota::{Amount, Quotas};
@@ -53,6 +54,8 @@ struct Pending {
 #[derive(Debug)]
 pub struct Engine {
     me: NodeId,
+    /// What a previous-node block says of this node.
+    endpoint: Option<Eid>,
     limits: Limits,
     now: Instant,
     /// A moment, and what the wall clock said then.
@@ -60,6 +63,7 @@ pub struct Engine {
     sessions: BTreeMap<LinkId, Session>,
     holdings: Holdings,
     noticed: Noticed,
+    names: Names,
     carried: SumTree,
     seen: Seen,
     told: Told,
@@ -96,10 +100,12 @@ impl Engine {
     pub fn new(me: NodeId, limits: Limits) -> Self {
         Self {
             me,
+            endpoint: Eid::node(&me, NODE_SERVICE).ok(),
             now: Instant::ZERO,
             wall: None,
             sessions: BTreeMap::new(),
             holdings: Holdings::default(),
+            names: Names::default(),
             noticed: Noticed::new(limits.notices_ahead_max),
             carried: SumTree::default(),
             seen: Seen::new(limits.seen_ids_max),
@@ -152,7 +158,11 @@ impl Engine {
                 self.quotas.add(&record);
                 self.carry(id, &record);
             }
-            Event::Gone { id, record } => self.strike(&id, &record),
+            Event::Gone { id, record } => {
+                self.strike(&id, &record);
+                // What took its place is here: it need not come again.
+                self.seen.insert(&id);
+            }
             Event::Whole { id } => self.cannot_cut(id, catalogue),
             Event::Noticed { by, ids } => self.heed(&by, ids, catalogue),
             Event::Seen { id } => {
@@ -198,9 +208,10 @@ impl Engine {
     /// The next thing to send on a link that can send now. Payloads are handles: the caller reads them.
     pub fn poll_transmit(&mut self, link: LinkId, catalogue: &dyn Catalogue) -> Option<Transmit> {
         self.compare_on(link, catalogue);
-        self.offer_ready(link, catalogue);
         // Offers make room for more, or show that the peer has none: then it is not waited for.
-        self.compare_on(link, catalogue);
+        if self.offer_ready(link, catalogue) {
+            self.compare_on(link, catalogue);
+        }
         // What both ends turn out to have is settled without a word.
         self.hear_meet(link, catalogue);
         let session = self.sessions.get_mut(&link)?;

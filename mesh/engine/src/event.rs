@@ -106,7 +106,7 @@ pub enum Event {
         record: BundleRecord,
     },
     /// A bundle that was carried is deleted, by a decision that is not the engine's: it was cut into fragments, or
-    /// put together from them.
+    /// put together from them. Its id is remembered as that of a past bundle.
     Gone {
         /// Content id of the bundle.
         id: Digest,

@@ -99,7 +99,8 @@ impl Victims {
     /// Remembers a bundle with its worth at present, if it is among the worst.
     pub fn offer(&mut self, id: Digest, score: Score) {
         self.forget(&id);
-        if score.rank == Rank::Own {
+        let best = self.by_score.last().filter(|_| self.scores.len() >= VICTIMS_MAX);
+        if score.rank == Rank::Own || best.is_some_and(|(best, _)| score >= *best) {
             return;
         }
         self.by_score.insert((score, id));

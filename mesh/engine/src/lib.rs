@@ -51,6 +51,7 @@ pub mod eviction;
 mod giving;
 mod holdings;
 mod limits;
+mod names;
 mod noticed;
 mod pace;
 pub mod pieces;

@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use cairn_bundle::{Bundle, BundleFlags, Digest, Eid, NodeId};
+use cairn_bundle::{Bundle, BundleFlags, Digest, NodeId};
 use cairn_link::{Item, Mode, RefuseReason, Topic};
 
-use super::{Engine, FULL, NODE_SERVICE, Pending};
+use super::{Engine, FULL, Pending};
 use crate::catalogue::Catalogue;
 use crate::event::{Action, LinkId, Ticket};
 use crate::record::BundleRecord;
@@ -94,22 +94,22 @@ impl Engine {
             }
         };
         let id = item.id;
-        let destination = bundle.destination().node_id();
+        let destination = self.names.node_id(bundle.destination());
+        let source = self.names.node_id(bundle.source());
         if self.noticed.is_delivered(&id, destination.as_ref()) {
             self.count("bundles refused: delivered already");
             self.seen.insert(&id);
             self.settle(link, peer, item, Ok(()));
             return;
         }
-        let brought_by = (bundle.source().node_id() != Some(peer)).then_some(peer);
+        let brought_by = (source != Some(peer)).then_some(peer);
         if destination == Some(self.me) {
             let ticket = self.pend(link, item, None, brought_by);
             self.actions.push_back(Action::Deliver { ticket, peer, id, bundle: Box::new(bundle) });
             return;
         }
         // It is kept as it will be sent on: this node is the previous one, and one hop is used up.
-        let previous = Eid::node(&self.me, NODE_SERVICE).ok();
-        let Some(onward) = previous.and_then(|previous| bundle.forwarded_by(&previous, 0).ok()) else {
+        let Some(onward) = self.endpoint.as_ref().and_then(|here| bundle.forwarded_by(here, 0).ok()) else {
             self.count("bundles refused: too many hops");
             self.settle(link, peer, item, Err(RefuseReason::NotWanted));
             return;
@@ -118,7 +118,7 @@ impl Engine {
         let record = BundleRecord {
             place: 0,
             destination,
-            source: bundle.source().node_id(),
+            source,
             neighbour: Some(peer),
             bytes: u64::try_from(onward_bytes.len()).unwrap_or(u64::MAX),
             class: bundle.class(),

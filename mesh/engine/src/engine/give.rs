@@ -53,7 +53,9 @@ impl Engine {
     }
 
     /// Offers what is ready, as far as the peer answers and has room.
-    pub(super) fn offer_ready(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
+    /// Whether there was something.
+    pub(super) fn offer_ready(&mut self, link: LinkId, catalogue: &dyn Catalogue) -> bool {
+        let mut some = false;
         self.walk(link, catalogue);
         while let Some((rank, id, _)) = self.sessions.get_mut(&link).and_then(|session| session.giving.next())
         {
@@ -62,7 +64,9 @@ impl Engine {
                 continue;
             };
             self.offer(link, rank, id, &record);
+            some = true;
         }
+        some
     }
 
     fn offer(&mut self, link: LinkId, rank: u64, id: Digest, record: &BundleRecord) {
@@ -101,7 +105,12 @@ impl Engine {
             session.giving.hold(id);
             return;
         }
-        let granted = self.custody.promise(self.now, link, &id, copies, all.copies);
+        // At its destination a bundle needs no tokens: one is what goes without saying.
+        let granted = if why == Why::Destination {
+            1
+        } else {
+            self.custody.promise(self.now, link, &id, copies, all.copies)
+        };
         let item = Item { topic: Topic::Bundle, id };
         if session.meet.offer_ranked(item, size, rank, granted) {
             session.giving.offered(id, size);

@@ -27,7 +27,10 @@ impl Engine {
     pub(super) fn carry(&mut self, id: Digest, record: &BundleRecord) {
         self.carried.insert(&id.0);
         self.sweep.note_insert(record.expires());
-        self.note_victim(id, record);
+        // In a store that is half empty nobody looks for what is worth little.
+        if !self.quotas.used().times(2).is_within(self.limits.quota.total) {
+            self.note_victim(id, record);
+        }
         if self.noticed.is_delivered(&id, record.destination.as_ref()) {
             self.forget(id, record, Gone::Delivered);
             return;

@@ -14,5 +14,6 @@ mod links;
 mod live;
 mod pressure;
 mod proof;
+mod scale;
 mod schedules;
 mod tokens;
