@@ -85,11 +85,13 @@ impl Engine {
     /// Goes on with every comparison for which there is room, for a while.
     pub(super) fn compare_on(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
-        let pending = session.comparisons.values().any(Comparison::is_pending);
-        if !pending || session.goes_on_at.is_some_and(|at| at > self.now) {
+        if session.goes_on_at.is_some_and(|at| at > self.now) {
             return;
         }
         session.goes_on_at = None;
+        if !session.comparisons.values().any(Comparison::is_pending) {
+            return;
+        }
         let mut looked_at: usize = 0;
         for topic in COMPARED {
             while let Some(lacking) = self.compare_step(link, topic, catalogue) {

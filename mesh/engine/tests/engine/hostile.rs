@@ -186,6 +186,7 @@ fn a_peer_that_says_it_has_nothing_again_and_again_is_answered_once_and_in_turns
         ticks += 1;
         assert!(ticks < 1_000);
     }
+    assert!(host.engine.poll_timeout().is_some_and(|due| due > host.now), "it does not spin");
     assert_served(&mut host);
 }
 

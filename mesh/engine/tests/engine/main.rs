@@ -8,6 +8,7 @@
 )]
 
 mod carried;
+mod choices;
 mod host;
 mod hostile;
 mod links;

@@ -174,6 +174,10 @@ impl World {
                 "a source has too much"
             );
             prop_assert!(host.closed.is_empty());
+            prop_assert!(
+                host.engine.links().next().is_some()
+                    || host.engine.poll_timeout().is_none_or(|due| due >= host.now)
+            );
         }
         Ok(())
     }
