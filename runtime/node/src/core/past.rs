@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use cairn_bundle::Digest;
 use cairn_store::Table;
 
 use super::commit::Tx;
@@ -13,6 +14,13 @@ pub(crate) const PAST_MAX: u64 = 500_000;
 /// First bytes of the keys of the two kinds of rows.
 const GONE: u8 = b's';
 const DELIVERED: u8 = b'd';
+/// The same for the order in which delivery notices came ([`super::notices`]): its numbers are given there.
+const NOTICE: u8 = b'n';
+
+/// Key of the row in [`Table::Seen`] that says which notice came at this place.
+pub(crate) fn notice_key(number: u64) -> Vec<u8> {
+    Rows::new(NOTICE, 0).key(number)
+}
 
 /// Rows under one first byte and a counter.
 #[derive(Debug)]
@@ -59,6 +67,8 @@ pub(crate) enum Row {
     Gone([u8; 8]),
     /// Taken in by this; nothing else is to be done.
     Delivered,
+    /// The number of a delivery notice and its id.
+    Notice(u64, Digest),
     /// A row of an earlier format, the id of a bundle that was or is here.
     OldId([u8; 32]),
     /// Neither.
@@ -94,7 +104,7 @@ fn half(name: &[u8; 32]) -> [u8; 16] {
 
 impl Past {
     /// Remembers the id of a bundle that is deleted.
-    pub(crate) fn note_gone(&mut self, tx: &mut Tx, id: &cairn_bundle::Digest) {
+    pub(crate) fn note_gone(&mut self, tx: &mut Tx, id: &Digest) {
         let prefix = id.as_bytes().first_chunk::<8>().copied().unwrap_or_default();
         self.gone.push(tx, &prefix);
     }
@@ -145,6 +155,10 @@ impl Past {
                         self.gone.restore(counter);
                         Row::Gone(*prefix)
                     }
+                    (NOTICE, ..) => match <[u8; 32]>::try_from(value) {
+                        Ok(id) => Row::Notice(counter, Digest(id)),
+                        Err(_) => Row::Unknown,
+                    },
                     (DELIVERED, _, Ok(name)) => {
                         self.delivered.restore(counter);
                         self.remember(name);
@@ -161,7 +175,6 @@ impl Past {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_bundle::Digest;
     use cairn_store::Op;
 
     fn apply(disk: &mut std::collections::BTreeMap<Vec<u8>, Vec<u8>>, tx: Tx) {
@@ -220,6 +233,8 @@ mod tests {
         assert_eq!(past.restore(&[3; 32], &[]), Row::OldId([3; 32]));
         assert_eq!(past.restore(&[&[DELIVERED], [4; 32].as_slice()].concat(), &[]), Row::Delivered);
         assert!(past.is_delivered(&[4; 32]));
+        assert_eq!(past.restore(&notice_key(7), &[5; 32]), Row::Notice(7, Digest([5; 32])));
+        assert_eq!(past.restore(&notice_key(7), &[5; 31]), Row::Unknown);
         assert_eq!(past.restore(b"", b""), Row::Unknown);
         assert_eq!(past.restore(&[GONE, 0, 0, 0, 0, 0, 0, 0, 1], &[1; 7]), Row::Unknown);
         assert_eq!(past.restore(&[9, 0, 0, 0, 0, 0, 0, 0, 1], &[1; 8]), Row::Unknown);

@@ -262,10 +262,11 @@ impl Core {
     }
 
     fn restore_bundles(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
-        let mut gone = Vec::new();
+        let (mut gone, mut notices) = (Vec::new(), BTreeMap::new());
         let past = &mut self.past;
         disk.for_each(Table::Seen, &mut |key, value| match past.restore(key, value) {
             Row::Gone(prefix) => gone.push(prefix),
+            Row::Notice(number, id) => drop(notices.insert(number, id)),
             Row::OldId(_) | Row::Delivered | Row::Unknown => {}
         })?;
         for prefix in gone {
@@ -273,7 +274,7 @@ impl Core {
             id.iter_mut().zip(prefix).for_each(|(to, from)| *to = from);
             self.engine(Event::Seen { id: Digest(id) });
         }
-        self.restore_notices(disk)?;
+        self.restore_notices(notices, disk)?;
         // Quotas depend on it from the first bundle on.
         self.refresh_standing();
         self.run_engine(disk);
