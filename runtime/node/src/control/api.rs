@@ -350,6 +350,12 @@ pub struct LinkInfo {
     pub kind: String,
     /// Nothing left to send and nothing to wait for.
     pub idle: bool,
+    /// Bytes of frames that were handed to the link since it came up.
+    #[serde(default)]
+    pub sent_bytes: u64,
+    /// Bytes of frames that came over it.
+    #[serde(default)]
+    pub received_bytes: u64,
 }
 
 /// Somebody whose card is known.

@@ -22,6 +22,8 @@ impl Core {
                 Mode::Carried => "drop".to_owned(),
             },
             idle: self.engine.is_idle(link),
+            sent_bytes: 0,
+            received_bytes: 0,
         });
         let links: Vec<LinkInfo> = links.collect();
         let counters = self.counters.iter().chain(self.engine.counters());

@@ -64,6 +64,12 @@ impl Driver {
             status.pid = std::process::id();
             status.store_bytes = self.store.usage().bytes();
             status.store_bytes_max = self.store_size_max;
+            for open in self.links.values() {
+                let peer = open.peer.to_string();
+                if let Some(link) = status.links.iter_mut().find(|link| link.node == peer) {
+                    (link.sent_bytes, link.received_bytes) = (open.sent_bytes, open.received_bytes);
+                }
+            }
         }
         let Some((path, bytes)) = file else {
             self.finish_answer(request, response);

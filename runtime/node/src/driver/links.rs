@@ -18,7 +18,7 @@ use super::{DriverEvent, NodeError};
 const ALPN: &[u8] = b"cairn/meet/1";
 /// Bytes that are read from a stream at a time.
 const READ_BYTES: usize = 65_536;
-/// Frames that may wait between the node and a socket.
+/// Writes that may wait between the node and a socket.
 const FRAMES_WAITING_MAX: usize = 4;
 /// A silent connection is given up after this time.
 const IDLE: Duration = Duration::from_secs(15);
@@ -53,6 +53,9 @@ pub(crate) struct OpenLink {
     pub(crate) dialler: Dialler,
     pub(crate) frames: mpsc::Sender<Vec<u8>>,
     pub(crate) since: Instant,
+    /// Bytes of frames, each way.
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
     connection: Connection,
 }
 
@@ -152,7 +155,7 @@ pub(crate) fn run(
     let (frames, waiting) = mpsc::channel(FRAMES_WAITING_MAX);
     tokio::spawn(write(link, send, waiting, events.clone()));
     tokio::spawn(read(link, recv, connection.clone(), events.clone()));
-    OpenLink { peer, dialler, frames, since: Instant::now(), connection }
+    OpenLink { peer, dialler, frames, since: Instant::now(), sent_bytes: 0, received_bytes: 0, connection }
 }
 
 async fn write(

@@ -51,6 +51,11 @@ const SCRUB_SLICE: Duration = Duration::from_millis(20);
 /// Between two slices, and after the last one.
 const SCRUB_PAUSE: Duration = Duration::from_secs(1);
 const SCRUB_REST: Duration = Duration::from_secs(6 * 3_600);
+/// What has arrived in the meantime is taken together, so much of a kind, before the links and the store get what
+/// follows from it.
+const TOGETHER_MAX: usize = 64;
+/// Frames for a link are handed over together until they have so many bytes.
+const WRITE_BYTES: usize = 32 * 1024;
 /// How long a node that was told to end waits for its store and its links.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -287,9 +292,18 @@ impl Driver {
             tokio::select! {
                 // Finished work first: it frees what the rest waits for.
                 biased;
-                Some(done) = self.done_in.recv() => self.handle_done(done),
-                Some((ask, answer)) = self.asks.recv() => self.handle_ask(ask, answer),
-                Some(event) = self.events_in.recv() => self.handle_event(event),
+                Some(done) = self.done_in.recv() => {
+                    self.handle_done(done);
+                    self.handle_waiting();
+                }
+                Some((ask, answer)) = self.asks.recv() => {
+                    self.handle_ask(ask, answer);
+                    self.handle_waiting();
+                }
+                Some(event) = self.events_in.recv() => {
+                    self.handle_event(event);
+                    self.handle_waiting();
+                }
                 _ = terminate.recv() => self.shutdown(),
                 _ = interrupt.recv() => self.shutdown(),
                 () = tokio::time::sleep(nap) => self.input(Input::Tick),
@@ -297,6 +311,23 @@ impl Driver {
         }
         self.farewell().await;
         Ok(())
+    }
+
+    /// Takes what waits already, finished work first.
+    fn handle_waiting(&mut self) {
+        for _ in 0..TOGETHER_MAX {
+            let Ok(done) = self.done_in.try_recv() else { break };
+            self.handle_done(done);
+        }
+        for _ in 0..TOGETHER_MAX {
+            let Ok((ask, answer)) = self.asks.try_recv() else { break };
+            self.handle_ask(ask, answer);
+        }
+        // Fewer of these: each may bring many bundles, whose batches the store should get soon.
+        for _ in 0..TOGETHER_MAX / 16 {
+            let Ok(event) = self.events_in.try_recv() else { break };
+            self.handle_event(event);
+        }
     }
 
     fn nap(&self) -> Duration {
@@ -366,10 +397,16 @@ impl Driver {
     }
 
     fn pump_links(&mut self) {
-        for (link, open) in &self.links {
+        for (link, open) in &mut self.links {
             while let Ok(permit) = open.frames.try_reserve() {
-                let Some(frame) = self.core.poll_transmit(*link, &*self.store) else { break };
-                permit.send(frame);
+                let Some(mut frames) = self.core.poll_transmit(*link, &*self.store) else { break };
+                while frames.len() < WRITE_BYTES
+                    && let Some(more) = self.core.poll_transmit(*link, &*self.store)
+                {
+                    frames.extend_from_slice(&more);
+                }
+                open.sent_bytes = open.sent_bytes.saturating_add(count(frames.len()));
+                permit.send(frames);
             }
         }
     }
@@ -405,7 +442,8 @@ impl Driver {
             DriverEvent::DialFailed { peer } => self.dials.failed(peer, Instant::now()),
             DriverEvent::Found { peer, addresses } => self.dials.found(peer, addresses),
             DriverEvent::Bytes { link, bytes } => {
-                if self.links.contains_key(&link) {
+                if let Some(open) = self.links.get_mut(&link) {
+                    open.received_bytes = open.received_bytes.saturating_add(count(bytes.len()));
                     self.input(Input::Bytes { link, bytes });
                 }
             }
@@ -484,6 +522,10 @@ fn settings(config: &NodeConfig, identity: &Identity) -> Settings {
         engine,
         own_cap: u64::MAX,
     }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// The clocks at this moment. A wall clock that was never set is no clock.
