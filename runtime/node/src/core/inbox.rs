@@ -17,6 +17,9 @@ const MESSAGES_MAX: usize = 10_000;
 /// Bytes of all their texts together, which are held in memory.
 const TEXTS_BYTES_MAX: usize = 8 << 20;
 
+/// Key of the number of the last message in [`Table::Meta`], written when one is removed.
+pub(crate) const INBOX_LAST: &[u8] = b"inbox last";
+
 /// What is known of a message without its file.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -55,6 +58,12 @@ impl Inbox {
     const fn reserve(&mut self) -> u64 {
         self.last = self.last.saturating_add(1);
         self.last
+    }
+
+    /// Reads back the number of the last message: a number never stands for another message, so that an order to remove
+    /// one can be repeated.
+    pub(crate) fn restore_last(&mut self, row: &[u8]) {
+        self.last = self.last.max(<[u8; 8]>::try_from(row).map_or(0, u64::from_be_bytes));
     }
 
     /// Lists a message that is durable.
@@ -150,6 +159,7 @@ impl Core {
     /// Removes a message from the inbox; its bundle stays delivered and does not come again.
     pub(super) fn remove_message(&mut self, tx: &mut Tx, number: u64) -> bool {
         tx.delete(Table::Inbox, number.to_be_bytes());
+        tx.put(Table::Meta, INBOX_LAST, self.inbox.last.to_be_bytes());
         self.inbox.forget(number)
     }
 
@@ -183,6 +193,18 @@ mod tests {
         older[0] = 0x82;
         older.truncate(older.len() - "prekey".len() - 1);
         assert_eq!(decode_stored(&older), Some((from, None, message)));
+    }
+
+    #[test]
+    fn the_number_of_a_removed_message_is_not_given_again() {
+        let mut before = Inbox::default();
+        let number = before.reserve();
+        before.remember(number, entry("four"));
+        assert!(before.forget(number));
+        let mut after = Inbox::default();
+        after.restore_last(&before.last.to_be_bytes());
+        after.restore_last(b"damaged");
+        assert!(after.reserve() > number);
     }
 
     #[test]

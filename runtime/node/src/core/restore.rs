@@ -13,6 +13,7 @@ use minicbor::{Decoder, Encoder};
 
 use super::catalogue::Unwritten;
 use super::commit::{Commits, Tx, parse_peer_item_key};
+use super::inbox::INBOX_LAST;
 use super::keys::{CARD, CARD_COUNTER, PREKEY_AGE, Secrets, first_card};
 use super::notices::Notices;
 use super::past::{Past, Row};
@@ -152,6 +153,7 @@ impl Core {
 
     fn restore_meta(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
         let (me, orders, keys, engine) = (self.me, &mut self.orders, &mut self.keys, &mut self.engine);
+        let inbox = &mut self.inbox;
         let (mut counter, mut card) = (0_u64, None);
         disk.for_each(Table::Meta, &mut |key, value| {
             if let Some(order) = key.strip_prefix(ORDER_PREFIX)
@@ -164,12 +166,14 @@ impl Core {
                 card = SignedCard::decode(value).ok().filter(|card| card.card().node == me);
             } else if key == PREKEY_AGE {
                 keys.restore_age(value);
+            } else if key == INBOX_LAST {
+                inbox.restore_last(value);
             } else if key == ROUTING {
                 // What cannot be read is learned again.
                 let _ = engine.restore_routing(value);
             }
         })?;
-        let (inbox, tasks) = (&mut self.inbox, &mut self.tasks);
+        let tasks = &mut self.tasks;
         disk.for_each(Table::Inbox, &mut |key, value| inbox.restore(key, value))?;
         disk.for_each(Table::Attempts, &mut |key, value| tasks.restore_failure(key, value))?;
         self.card = match card {
