@@ -294,7 +294,9 @@ impl Engine {
     pub fn has(&self, item: &Item, catalogue: &dyn Catalogue) -> bool {
         match item.topic {
             Topic::Bundle => self.seen.contains(&item.id) || self.record(&item.id, catalogue).is_some(),
-            Topic::Notice | Topic::Ledger | Topic::Board | Topic::Blob => self.holdings.contains(item),
+            // A notice that had to go for newer ones would come back at every meet, and take the place of a newer one.
+            Topic::Notice => self.holdings.contains(item) || self.seen.contains(&item.id),
+            Topic::Ledger | Topic::Board | Topic::Blob => self.holdings.contains(item),
         }
     }
 

@@ -280,6 +280,17 @@ fn a_notice_by_another_than_the_destination_changes_nothing() {
 }
 
 #[test]
+fn a_notice_that_had_to_go_for_newer_ones_is_not_taken_again() {
+    let mut host = Host::new(1);
+    let item = cairn_link::Item { topic: cairn_link::Topic::Notice, id: cairn_bundle::Digest([7; 32]) };
+    host.handle(Event::Hold { item, bytes: 100, scope: cairn_engine::Scope::Everyone });
+    host.handle(Event::Drop { item });
+    assert!(!host.engine.has(&item, &host.index));
+    host.handle(Event::Seen { id: item.id });
+    assert!(host.engine.has(&item, &host.index));
+}
+
+#[test]
 fn the_true_notice_counts_though_liars_spoke_later() {
     let (mut host, mut source) = (Host::new(1), Host::new(2));
     let item = source.send(far(), b"arrived");

@@ -96,7 +96,9 @@ impl Core {
         for (old, number) in gone {
             tx.delete(Table::Notices, *old.as_bytes());
             tx.delete(Table::Seen, notice_key(number));
+            self.past.note_gone(tx, &old);
             self.engine(Event::Drop { item: Item { topic: Topic::Notice, id: old } });
+            self.engine(Event::Seen { id: old });
         }
     }
 
