@@ -3,7 +3,7 @@
 use cairn_bundle::{Bundle, Class, Digest, Identity, NodeId};
 use cairn_engine::quota::Amount;
 use cairn_engine::routing::LinkProperties;
-use cairn_engine::{Event, Gone, Instant, Limits, LinkId};
+use cairn_engine::{Event, Gone, Instant, Limits, LinkId, Scope};
 use cairn_link::frame::{Frame, encode_hello};
 use cairn_link::{Item, Mode, RefuseReason, RouteClaim, Topic, Transmit, encode_chunk};
 use proptest::prelude::*;
@@ -282,8 +282,8 @@ fn a_notice_by_another_than_the_destination_changes_nothing() {
 #[test]
 fn a_notice_that_had_to_go_for_newer_ones_is_not_taken_again() {
     let mut host = Host::new(1);
-    let item = cairn_link::Item { topic: cairn_link::Topic::Notice, id: cairn_bundle::Digest([7; 32]) };
-    host.handle(Event::Hold { item, bytes: 100, scope: cairn_engine::Scope::Everyone });
+    let item = Item { topic: Topic::Notice, id: Digest([7; 32]) };
+    host.handle(Event::Hold { item, bytes: 100, scope: Scope::Everyone });
     host.handle(Event::Drop { item });
     assert!(!host.engine.has(&item, &host.index));
     host.handle(Event::Seen { id: item.id });

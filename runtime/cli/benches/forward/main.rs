@@ -22,8 +22,10 @@ mod ours;
 #[path = "../../tests/hostile/person.rs"]
 #[expect(dead_code, reason = "shared with the tests of hostile input")]
 mod person;
+#[path = "../shared/processor.rs"]
+mod processor;
 mod rival;
-#[path = "../stock.rs"]
+#[path = "../shared/stock.rs"]
 #[expect(dead_code, reason = "shared with the bench of a million bundles")]
 mod stock;
 

@@ -5,7 +5,6 @@
 //! under `cargo test --benches`, a few bundles do.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
     reason = "a benchmark prints its figures, and what goes wrong ends it"
@@ -26,7 +25,9 @@ mod node;
 #[path = "../../tests/hostile/person.rs"]
 #[expect(dead_code, reason = "shared with the tests of hostile input")]
 mod person;
-#[path = "../stock.rs"]
+#[path = "../shared/processor.rs"]
+mod processor;
+#[path = "../shared/stock.rs"]
 mod stock;
 
 const SETTINGS: &str = "listen = [\"127.0.0.1:0\"]\ndiscovery = false\n[store]\nsize_max = \"16 GiB\"\n";
@@ -42,6 +43,8 @@ const QUIET: Duration = Duration::from_secs(1);
 /// What one size costs.
 struct Cost {
     start: Duration,
+    /// Processor time of the start.
+    start_used: Duration,
     resident_kib: u64,
     anonymous_kib: u64,
     meet: Duration,
@@ -59,14 +62,15 @@ fn main() {
     } else {
         vec![100]
     };
-    println!("bundles      start     resident    anonymous | ten differ:  meet   bytes besides them");
-    println!("goals:      2.0 s       64 MB                                50 ms   16,384");
+    println!("  bundles     start  processor   resident  anonymous | ten differ: meet  bytes besides them");
+    println!("    goals     2.0 s                 64 MB                         50 ms  16,384");
     for size in sizes {
         let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let cost = measure(&root.path().canonicalize().unwrap(), size);
         println!(
-            "{size:>9} {:>7.2} s {:>8.1} MB {:>8.1} MB | {:>14.1} ms {:>10}",
+            "{size:>9} {:>7.2} s {:>8.2} s {:>7.1} MB {:>7.1} MB | {:>13.1} ms {:>7}",
             cost.start.as_secs_f64(),
+            cost.start_used.as_secs_f64(),
             megabytes(cost.resident_kib),
             megabytes(cost.anonymous_kib),
             cost.meet.as_secs_f64() * 1e3,
@@ -95,13 +99,14 @@ fn measure(root: &Path, size: usize) -> Cost {
     let begun = Instant::now();
     a.start();
     let start = begun.elapsed();
+    let start_used = processor::used(a.status().pid);
     b.start();
     let count = u64::try_from(size).unwrap();
     assert_eq!(a.status().bundles, count);
     std::thread::sleep(QUIET);
     let (resident_kib, anonymous_kib) = memory(a.status().pid);
     let (meet, bytes) = meet(a, b, count);
-    Cost { start, resident_kib, anonymous_kib, meet, bytes, payload }
+    Cost { start, start_used, resident_kib, anonymous_kib, meet, bytes, payload }
 }
 
 /// Resident memory of a process, all of it and what no file holds, in KiB.

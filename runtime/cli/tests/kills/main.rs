@@ -4,8 +4,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stderr,
-    reason = "helpers of tests: a panic is a failed test, and a run says what it counted"
+    reason = "helpers of tests: a panic is a failed test"
 )]
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -94,6 +93,21 @@ fn troubles(node: &Node) -> Vec<(String, u64)> {
     counters.filter(|(name, _)| words.iter().any(|word| name.contains(word))).collect()
 }
 
+/// Nobody carries anything any more, and every store is as it was written; then all start once more.
+fn come_to_rest(nodes: [&Node; 3], again: &str) {
+    wait_until(&format!("{again}\nnothing is carried any more"), || {
+        let left = nodes.map(|node| (node.name, carried(node)));
+        left.iter().any(|(_, left)| *left > 0).then(|| format!("{left:?}"))
+    });
+    for node in nodes {
+        assert_eq!(troubles(node), [], "{again}\n{}", node.name);
+        node.stop();
+        let check = node.cairn(&["store", "check"]);
+        assert!(check.status.success(), "{again}\n{}: {check:?}", node.name);
+        node.start();
+    }
+}
+
 #[test]
 fn what_was_acknowledged_arrives_once_over_a_relay_though_all_three_are_killed_all_the_time() {
     let seed = number("CAIRN_KILL_SEED").unwrap_or(SEED);
@@ -148,17 +162,7 @@ fn what_was_acknowledged_arrives_once_over_a_relay_though_all_three_are_killed_a
             (!lost.is_empty()).then(|| format!("{} are missing, first {:?}", lost.len(), lost.first()))
         });
     }
-    wait_until(&format!("{again}\nnothing is carried any more"), || {
-        let left = nodes.map(|node| (node.name, carried(node)));
-        left.iter().any(|(_, left)| *left > 0).then(|| format!("{left:?}"))
-    });
-    for node in nodes {
-        assert_eq!(troubles(node), [], "{again}\n{}", node.name);
-        node.stop();
-        let check = node.cairn(&["store", "check"]);
-        assert!(check.status.success(), "{again}\n{}: {check:?}", node.name);
-        node.start();
-    }
+    come_to_rest(nodes, &again);
     for (node, arrived) in [&a, &c].into_iter().zip(&mut arrived) {
         arrived.look(&node.home).unwrap();
         assert_eq!(arrived.twice(), [""; 0], "{again}\nin the inbox of {}", node.name);

@@ -28,7 +28,6 @@ pub(crate) struct Stocked {
 
 impl Stocked {
     /// Its bytes.
-    #[expect(clippy::len_without_is_empty, reason = "a bundle is never empty")]
     pub(crate) fn len(&self) -> u64 {
         u64::try_from(self.bytes.len()).unwrap()
     }
