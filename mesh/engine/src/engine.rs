@@ -142,6 +142,15 @@ impl Engine {
         self.seed = seed;
     }
 
+    /// Takes note of a bundle that the catalogue shows at start, before the first event: all of them, each once. Nothing
+    /// is decided yet, since a decision about one that was not told yet would leave the books wrong.
+    pub fn restore(&mut self, now: Instant, id: &Digest, record: &BundleRecord) {
+        self.now = self.now.max(now);
+        self.quotas.add(record);
+        self.carried.insert(&id.0);
+        self.sweep.note_insert(record.expires());
+    }
+
     /// Takes note of one event. `now` never goes back; if it does, the later time counts.
     pub fn handle(&mut self, now: Instant, event: Event, catalogue: &dyn Catalogue) {
         self.now = self.now.max(now);

@@ -133,8 +133,8 @@ impl Host {
         }
         again.disk = self.disk.clone();
         again.index = self.index.clone();
-        for (id, record) in self.index.0.clone() {
-            again.handle(Event::Carry { id, record });
+        for (id, record) in &self.index.0 {
+            again.engine.restore(again.now, id, record);
         }
         *self = again;
     }

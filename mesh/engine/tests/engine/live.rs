@@ -198,6 +198,31 @@ fn an_expired_bundle_is_forgotten_withdrawn_and_not_taken_again() {
 }
 
 #[test]
+fn what_expired_while_the_node_was_off_leaves_the_books_right() {
+    let (mut a, mut b, far) = (Host::new(1), Host::new(2), Identity::from_seed(&[8; 32]).node_id());
+    for n in 0..40 {
+        a.carry(&written(
+            &Identity::from_seed(&[n; 32]),
+            far,
+            b"text",
+            if n % 2 == 0 { 1_000 } else { 1_000_000 },
+        ));
+    }
+    a.now = Instant::from_ms(5_000);
+    a.restart();
+    assert_eq!(a.engine.bundles_carried(), 40);
+    a.handle(Event::Tick);
+    assert_eq!((a.engine.bundles_carried(), a.index.0.len()), (20, 20));
+    // A peer that has the same finds no difference: the sums are those of what is there.
+    b.now = a.now;
+    meet(&mut a, &mut b, 1, &[]);
+    let sent = a.sent.len();
+    meet(&mut a, &mut b, 2, &[]);
+    assert_eq!((b.engine.bundles_carried(), a.sent.len()), (20, sent));
+    assert!(a.counter("comparisons given up") == 0 && b.counter("comparisons given up") == 0);
+}
+
+#[test]
 fn a_bundle_leaves_with_the_age_that_it_gained_where_it_was_carried() {
     let (mut a, mut b, far) = (Host::new(1), Host::new(2), Identity::from_seed(&[8; 32]).node_id());
     let bundle = a.send(far, b"old");

@@ -278,18 +278,20 @@ impl Core {
             id.iter_mut().zip(prefix).for_each(|(to, from)| *to = from);
             self.engine(Event::Seen { id: Digest(id) });
         }
-        self.restore_notices(notices, disk)?;
         // Quotas depend on it from the first bundle on.
         self.refresh_standing();
         self.run_engine(disk);
-        self.restore_index(disk)
+        self.restore_index(disk)?;
+        // What they say is heeded only now: it is about bundles that the engine has to know.
+        self.restore_notices(notices, disk)?;
+        Ok(())
     }
 
     /// Tells the engine of every carried bundle; their bytes stay where they are.
     fn restore_index(&mut self, disk: &dyn Read) -> Result<(), RestoreError> {
         let mut pieces = Vec::new();
         let (mut damaged, mut next_place) = (0_u64, 0);
-        let (engine, now, me, unwritten) = (&mut self.engine, self.clock.now, self.me, &self.unwritten);
+        let (engine, now, me) = (&mut self.engine, self.clock.now, self.me);
         disk.for_each(Table::Index, &mut |key, value| {
             let (Ok(id), Ok(record)) = (<[u8; 32]>::try_from(key).map(Digest), BundleRecord::decode(value))
             else {
@@ -297,10 +299,10 @@ impl Core {
                 return;
             };
             next_place = next_place.max(record.place.saturating_add(1));
+            engine.restore(now, &id, &record);
             if record.fragment && record.destination == Some(me) {
-                pieces.push((id, record.clone()));
+                pieces.push((id, record));
             }
-            engine.handle(now, Event::Carry { id, record }, &unwritten.over(disk));
         })?;
         self.next_place = next_place;
         for _ in 0..damaged {
