@@ -18,7 +18,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use cairn_bundle::{Identity, NodeId};
 use cairn_engine::LinkId;
-use cairn_store::{Priority, Store, Table};
+use cairn_store::{Op, Priority, Store, Table};
 use iroh::Endpoint;
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -56,6 +56,9 @@ const SCRUB_REST: Duration = Duration::from_secs(6 * 3_600);
 const TOGETHER_MAX: usize = 64;
 /// Frames for a link are handed over together until they have so many bytes.
 const WRITE_BYTES: usize = 32 * 1024;
+/// While so many bytes are on their way to the disk nothing more is taken from links: the queue of the store has room for
+/// twice as many, and what it refused would come again late.
+const COMMITTING_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How long a node that was told to end waits for its store and its links.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -183,6 +186,9 @@ struct Driver {
     work: work::Bench,
     drops: drops::Drops,
     requests: answers::Requests,
+    /// Batches that are on their way to the disk.
+    committing: BTreeMap<CommitId, u64>,
+    committing_bytes: u64,
     events: mpsc::Sender<DriverEvent>,
     events_in: mpsc::Receiver<DriverEvent>,
     done: mpsc::UnboundedSender<Done>,
@@ -238,6 +244,8 @@ impl Driver {
             work,
             drops: drops::Drops::default(),
             requests: answers::Requests::default(),
+            committing: BTreeMap::new(),
+            committing_bytes: 0,
             events,
             events_in,
             done,
@@ -300,7 +308,7 @@ impl Driver {
                     self.handle_ask(ask, answer);
                     self.handle_waiting();
                 }
-                Some(event) = self.events_in.recv() => {
+                Some(event) = self.events_in.recv(), if self.committing_bytes < COMMITTING_BYTES_MAX => {
                     self.handle_event(event);
                     self.handle_waiting();
                 }
@@ -325,6 +333,9 @@ impl Driver {
         }
         // Fewer of these: each may bring many bundles, whose batches the store should get soon.
         for _ in 0..TOGETHER_MAX / 16 {
+            if self.committing_bytes >= COMMITTING_BYTES_MAX {
+                break;
+            }
             let Ok(event) = self.events_in.try_recv() else { break };
             self.handle_event(event);
         }
@@ -372,6 +383,9 @@ impl Driver {
     fn act(&mut self, output: Output, say: &mut impl FnMut(&str)) {
         match output {
             Output::Commit { commit, batch, own } => {
+                let bytes = batch.iter().map(bytes_of).fold(0_u64, u64::saturating_add);
+                self.committing.insert(commit, bytes);
+                self.committing_bytes = self.committing_bytes.saturating_add(bytes);
                 let done = self.done.clone();
                 let priority = if own { Priority::High } else { Priority::Normal };
                 let reply = move |result: Result<(), cairn_store::CommitError>| {
@@ -413,7 +427,11 @@ impl Driver {
 
     fn handle_done(&mut self, done: Done) {
         match done {
-            Done::Commit { commit, durable } => self.input(Input::Committed { commit, durable }),
+            Done::Commit { commit, durable } => {
+                let bytes = self.committing.remove(&commit).unwrap_or(0);
+                self.committing_bytes = self.committing_bytes.saturating_sub(bytes);
+                self.input(Input::Committed { commit, durable });
+            }
             Done::Task { task, outcome } => self.input(Input::TaskDone { task, outcome }),
             Done::Answer { request, response } => self.finish_answer(request, *response),
             Done::Prekeys { durable } => self.input(Input::PrekeysKept { durable }),
@@ -521,6 +539,13 @@ fn settings(config: &NodeConfig, identity: &Identity) -> Settings {
         task_limits: work::limits(config),
         engine,
         own_cap: u64::MAX,
+    }
+}
+
+fn bytes_of(op: &Op) -> u64 {
+    match op {
+        Op::Put { key, value, .. } => count(key.len().saturating_add(value.len())),
+        Op::Delete { key, .. } => count(key.len()),
     }
 }
 
