@@ -167,6 +167,7 @@ impl Engine {
                 self.quotas.add(&record);
                 self.carry(id, &record);
             }
+            Event::Lost { id, record } => self.strike(&id, &record),
             Event::Gone { id, record } => {
                 self.strike(&id, &record);
                 // What took its place is here: it need not come again.

@@ -113,6 +113,13 @@ pub enum Event {
         /// What the catalogue showed of it.
         record: BundleRecord,
     },
+    /// A bundle that was carried is lost: the disk has damaged it. It may come again from whoever has it.
+    Lost {
+        /// Content id of the bundle.
+        id: Digest,
+        /// What the catalogue showed of it.
+        record: BundleRecord,
+    },
     /// A delivery notice was checked and is durable: its author has these bundles.
     Noticed {
         /// Who signed it.

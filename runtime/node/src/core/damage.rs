@@ -40,6 +40,8 @@ impl Core {
                 self.warnings.insert(LOST.to_owned());
             }
         }
+        // What is missing shows when sets are compared, which links that are up have done already.
+        self.engine(Event::Renew);
     }
 
     /// Whoever else carries the bundle gives it again: it is not remembered as having been here.
@@ -53,7 +55,7 @@ impl Core {
         tx.then(After::Written { id });
         self.commits.own(tx);
         let own = record.is_own();
-        self.engine(Event::Gone { id, record });
+        self.engine(Event::Lost { id, record });
         (!own).then_some(())
     }
 
