@@ -82,7 +82,7 @@ impl Sweep {
         let read = u64::try_from(records.len()).unwrap_or(u64::MAX);
         let next = match records.last() {
             // An id below the cursor would send the round back for ever.
-            Some((last, _)) if records.len() >= SLICE_MAX && *last >= round.cursor => successor(last),
+            Some((last, _)) if records.len() >= SLICE_MAX && *last >= round.cursor => last.successor(),
             Some(_) | None => None,
         };
         let (expired, candidates): (Vec<_>, Vec<_>) =
@@ -133,19 +133,6 @@ const FIRST: Digest = Digest([0; 32]);
 
 fn earlier(known: Option<Instant>, new: Instant) -> Option<Instant> {
     Some(known.map_or(new, |known| known.min(new)))
-}
-
-/// The id after this one; `None` after the last.
-fn successor(id: &Digest) -> Option<Digest> {
-    let mut next = *id;
-    for byte in next.0.iter_mut().rev() {
-        let (more, carry) = byte.overflowing_add(1);
-        *byte = more;
-        if !carry {
-            return Some(next);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -262,10 +249,10 @@ mod tests {
             now = sweep.next_due().unwrap();
         }
         assert!(sweep.round.is_none());
-        assert_eq!(successor(&Digest([255; 32])), None);
+        assert_eq!(Digest([255; 32]).successor(), None);
         let mut low = FIRST;
         low.0[31] = 255;
-        assert_eq!(successor(&low).unwrap().0[30..], [1, 0]);
+        assert_eq!(low.successor().unwrap().0[30..], [1, 0]);
     }
 
     proptest! {

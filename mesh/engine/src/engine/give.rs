@@ -11,7 +11,6 @@ use crate::event::{Action, LinkId};
 use crate::pieces::piece_bytes;
 use crate::record::BundleRecord;
 use crate::routing::{Decision, Question, Why};
-use crate::unsaid::after;
 
 /// Most bundles that are cut for one contact: a peer that breaks contacts off makes work, but not without end.
 const CUTS_MAX: u16 = 64;
@@ -124,7 +123,7 @@ impl Engine {
     fn walk(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
         while let Some(start) = self.sessions.get(&link).and_then(|session| session.giving.walk_from()) {
             let slice = self.unsaid.over(catalogue).scan(&start, WALK_SLICE);
-            let next = (slice.len() == WALK_SLICE).then(|| slice.last().map(|(id, _)| after(id))).flatten();
+            let next = slice.last().filter(|_| slice.len() == WALK_SLICE).and_then(|(id, _)| id.successor());
             if let Some(session) = self.sessions.get_mut(&link) {
                 session.giving.walked(next);
             }

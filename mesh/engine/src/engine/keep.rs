@@ -13,7 +13,6 @@ use crate::eviction::{self, Score};
 use crate::quota::Amount;
 use crate::record::BundleRecord;
 use crate::session::Session;
-use crate::unsaid::after;
 
 /// Records that are looked at to find one worth less than a newcomer.
 const VICTIMS_LOOKED_AT_MAX: usize = 1_024;
@@ -229,7 +228,9 @@ impl Engine {
     fn look_for_victims(&mut self, catalogue: &dyn Catalogue) {
         let found = self.unsaid.over(catalogue).scan(&self.victims_from, VICTIMS_LOOKED_AT_MAX);
         self.victims_from = match found.last() {
-            Some((last, _)) if found.len() == VICTIMS_LOOKED_AT_MAX => after(last),
+            Some((last, _)) if found.len() == VICTIMS_LOOKED_AT_MAX => {
+                last.successor().unwrap_or(Digest([0; 32]))
+            }
             Some(_) | None => Digest([0; 32]),
         };
         for (id, record) in found {
