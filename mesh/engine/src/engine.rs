@@ -3,6 +3,7 @@
 mod arrivals;
 mod compare;
 mod give;
+mod heights;
 mod keep;
 mod meets;
 
@@ -161,7 +162,7 @@ impl Engine {
             Event::LinkDown { link } => self.link_gone(link),
             Event::Bytes { link, bytes } => self.handle_bytes(link, &bytes, catalogue),
             Event::Groups { peer, groups } => self.add_groups(&peer, &groups),
-            Event::Hold { item, bytes, scope } => self.hold(item, bytes, scope),
+            Event::Hold { item, bytes, scope, place } => self.hold(item, bytes, scope, place),
             Event::Drop { item } => self.drop_item(item),
             Event::Carry { id, record } => {
                 self.quotas.add(&record);

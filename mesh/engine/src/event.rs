@@ -9,6 +9,7 @@ use cairn_link::{Hello, Item, Mode, RefuseReason};
 
 use crate::record::BundleRecord;
 use crate::routing::{ContactPlan, LinkProperties};
+use crate::streams::Place;
 
 /// Names one link while it is up; chosen by the caller, never used twice.
 pub type LinkId = u64;
@@ -92,6 +93,8 @@ pub enum Event {
         bytes: u64,
         /// To whom, in addition to what was said before.
         scope: Scope,
+        /// Its place in its author's sequence, if its author numbers what it writes: a ledger entry, a board change.
+        place: Option<Place>,
     },
     /// This node does not hold an item any more.
     Drop {

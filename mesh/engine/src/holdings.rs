@@ -8,11 +8,13 @@ use cairn_link::reconcile::{IdSet, MemorySet, Prefix, Summary};
 use cairn_link::{Item, Topic};
 
 use crate::event::Scope;
+use crate::streams::{Place, Streams};
 
 #[derive(Debug)]
 struct Holding {
     bytes: u64,
     scopes: BTreeSet<Scope>,
+    place: Option<Place>,
 }
 
 /// Items by id, with their size and who may see them.
@@ -21,16 +23,22 @@ pub(crate) struct Holdings {
     items: BTreeMap<Item, Holding>,
     /// The same by topic and scope, with the sums by which two nodes compare them.
     sets: BTreeMap<(Topic, Scope), MemorySet>,
+    /// Those that stand in the sequence of an author.
+    streams: BTreeMap<(Topic, Scope), Streams>,
 }
 
 impl Holdings {
-    /// Adds a scope to an item; says whether that was new.
-    pub(crate) fn add(&mut self, item: Item, bytes: u64, scope: Scope) -> bool {
-        let holding = self.items.entry(item).or_insert_with(|| Holding { bytes, scopes: BTreeSet::new() });
+    /// Adds a scope to an item; says whether that was new. Its place is what it was said to be first.
+    pub(crate) fn add(&mut self, item: Item, bytes: u64, scope: Scope, place: Option<Place>) -> bool {
+        let new = || Holding { bytes, scopes: BTreeSet::new(), place };
+        let holding = self.items.entry(item).or_insert_with(new);
         if !holding.scopes.insert(scope) {
             return false;
         }
         self.sets.entry((item.topic, scope)).or_default().insert(item.id.0);
+        if let Some(place) = holding.place {
+            self.streams.entry((item.topic, scope)).or_default().insert(place, item.id);
+        }
         true
     }
 
@@ -40,6 +48,9 @@ impl Holdings {
         for scope in holding.scopes {
             if let Some(set) = self.sets.get_mut(&(item.topic, scope)) {
                 set.remove(&item.id.0);
+            }
+            if let Some((place, streams)) = holding.place.zip(self.streams.get_mut(&(item.topic, scope))) {
+                streams.remove(place, item.id);
             }
         }
         true
@@ -74,6 +85,16 @@ impl Holdings {
         })
     }
 
+    /// The sequences of a topic that a peer may be offered.
+    pub(crate) fn streams<'a>(
+        &'a self,
+        topic: Topic,
+        peer: &NodeId,
+        groups: &'a BTreeSet<u32>,
+    ) -> impl Iterator<Item = &'a Streams> + use<'a> {
+        scopes(peer, groups).filter_map(move |scope| self.streams.get(&(topic, scope)))
+    }
+
     /// Size of an item if the peer may be offered it.
     pub(crate) fn visible_to(&self, item: &Item, peer: &NodeId, groups: &BTreeSet<u32>) -> Option<u64> {
         let holding = self.items.get(item)?;
@@ -82,7 +103,7 @@ impl Holdings {
 }
 
 /// The scopes that a peer belongs to.
-fn scopes<'a>(peer: &NodeId, groups: &'a BTreeSet<u32>) -> impl Iterator<Item = Scope> + 'a {
+fn scopes<'a>(peer: &NodeId, groups: &'a BTreeSet<u32>) -> impl Iterator<Item = Scope> + use<'a> {
     [Scope::Everyone, Scope::Peer(*peer)].into_iter().chain(groups.iter().map(|group| Scope::Group(*group)))
 }
 
@@ -122,13 +143,13 @@ mod tests {
         let (a, b) = (Identity::from_seed(&[1; 32]).node_id(), Identity::from_seed(&[2; 32]).node_id());
         let item = Item { topic: Topic::Ledger, id: Digest([1; 32]) };
         let mut holdings = Holdings::default();
-        assert!(holdings.add(item, 5, Scope::Peer(a)));
-        assert!(!holdings.add(item, 5, Scope::Peer(a)));
+        assert!(holdings.add(item, 5, Scope::Peer(a), None));
+        assert!(!holdings.add(item, 5, Scope::Peer(a), None));
         let none = BTreeSet::new();
         assert_eq!(holdings.visible(Topic::Ledger, &a, &none).count(), 1);
         assert_eq!(holdings.visible(Topic::Board, &a, &none).count(), 0);
         assert_eq!(holdings.visible(Topic::Ledger, &b, &none).count(), 0);
-        assert!(holdings.add(item, 5, Scope::Group(3)));
+        assert!(holdings.add(item, 5, Scope::Group(3), None));
         assert_eq!(holdings.visible_to(&item, &b, &BTreeSet::from([3])), Some(5));
         assert_eq!(holdings.visible_to(&item, &b, &BTreeSet::from([4])), None);
         assert!(holdings.remove(&item) && !holdings.remove(&item));
@@ -142,7 +163,7 @@ mod tests {
         for (n, scope) in
             [(1, Scope::Everyone), (2, Scope::Group(1)), (3, Scope::Group(2)), (4, Scope::Group(1))]
         {
-            holdings.add(Item { topic: Topic::Board, id: Digest([n; 32]) }, 1, scope);
+            holdings.add(Item { topic: Topic::Board, id: Digest([n; 32]) }, 1, scope, None);
         }
         let groups = BTreeSet::from([1]);
         let set = holdings.set(Topic::Board, &peer, &groups);

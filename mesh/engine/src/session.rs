@@ -34,16 +34,65 @@ pub(crate) struct Comparison {
     pub(crate) done: bool,
     /// When the peer began last.
     pub(crate) begun_by_peer: Option<Instant>,
+    pub(crate) heights: Heights,
+}
+
+/// How far a comparison has come with heights, which are told once at the most in each.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Heights {
+    /// Ranges are compared, or nothing is said yet.
+    #[default]
+    Unsaid,
+    /// This end has begun: the peer may answer with its heights.
+    Open,
+    /// The peer has begun and was told the heights here; it tells its own, once, and begins anew.
+    Told { answered: bool },
+    /// What either end lacks by the heights is under way; then this end begins anew, with ranges.
+    Traded {
+        /// Heights of the peer's streams that have not been reached here.
+        expected: Vec<(Digest, u64)>,
+        /// It is not waited for longer.
+        until: Instant,
+    },
 }
 
 impl Comparison {
     pub(crate) const fn new(due: bool) -> Self {
-        Self { reconciler: None, waiting: None, unfinished: false, due, done: false, begun_by_peer: None }
+        Self {
+            reconciler: None,
+            waiting: None,
+            unfinished: false,
+            due,
+            done: false,
+            begun_by_peer: None,
+            heights: Heights::Unsaid,
+        }
     }
 
     /// Whether something was said already.
     pub(crate) const fn is_begun(&self) -> bool {
         self.done || self.reconciler.is_some()
+    }
+
+    /// This end begins. Only a conversation that does not follow on heights may lead to them.
+    pub(crate) fn note_begun(&mut self) {
+        let traded = matches!(self.heights, Heights::Traded { .. });
+        self.heights = if traded { Heights::Unsaid } else { Heights::Open };
+    }
+
+    /// A message of the peer is looked at; whether it may be answered with heights.
+    pub(crate) fn note_heard(&mut self, begun: bool) -> bool {
+        let told = matches!(self.heights, Heights::Told { .. });
+        self.heights = Heights::Unsaid;
+        begun && !told
+    }
+
+    /// When what was lacking by the heights is not waited for any longer.
+    const fn traded_until(&self) -> Option<Instant> {
+        match &self.heights {
+            Heights::Traded { until, .. } if !self.due => Some(*until),
+            Heights::Unsaid | Heights::Open | Heights::Told { .. } | Heights::Traded { .. } => None,
+        }
     }
 
     /// Whether this end has something to do.
@@ -58,7 +107,8 @@ impl Comparison {
             return false;
         }
         if Reconciler::is_start(&message) {
-            if self.begun_by_peer.is_some_and(|begun| now - begun < RESTART_MS) {
+            let agreed = matches!(self.heights, Heights::Told { .. });
+            if !agreed && self.begun_by_peer.is_some_and(|begun| now - begun < RESTART_MS) {
                 return false;
             }
             self.begun_by_peer = Some(now);
@@ -169,6 +219,15 @@ impl Session {
         }
     }
 
+    /// Something that heights promised will not come: the rest is not waited for either.
+    pub(crate) fn expect_no_more(&mut self, topic: Topic) {
+        if let Some(Comparison { heights: Heights::Traded { expected, .. }, .. }) =
+            self.comparisons.get_mut(&topic)
+        {
+            expected.clear();
+        }
+    }
+
     /// What was held back is looked at again, not before `at`, and not too often.
     pub(crate) fn look_again(&mut self, at: Instant) {
         let at = self.looked_at.map_or(at, |looked| at.max(looked.plus_ms(LOOK_MS)));
@@ -192,7 +251,8 @@ impl Session {
 
     /// When time alone brings something to do.
     pub(crate) fn next_due(&self) -> Instant {
-        let sooner = [self.look_at, self.goes_on_at].into_iter().flatten().min();
+        let traded = self.comparisons.values().filter_map(Comparison::traded_until).min();
+        let sooner = [self.look_at, self.goes_on_at, traded].into_iter().flatten().min();
         sooner.map_or(self.review_at, |sooner| sooner.min(self.review_at))
     }
 

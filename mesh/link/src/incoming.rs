@@ -139,6 +139,11 @@ impl Incoming {
         self.items.is_empty()
     }
 
+    /// The same of one topic.
+    pub(crate) fn is_settled_of(&self, topic: Topic) -> bool {
+        self.items.range(Item::all_of(topic)).next().is_none()
+    }
+
     pub(crate) fn chunk(
         &mut self,
         mode: Mode,

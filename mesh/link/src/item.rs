@@ -57,6 +57,11 @@ impl Topic {
 }
 
 impl Item {
+    /// All items of a topic.
+    pub(crate) const fn all_of(topic: Topic) -> core::ops::RangeInclusive<Self> {
+        Self { topic, id: Digest([0; 32]) }..=Self { topic, id: Digest([u8::MAX; 32]) }
+    }
+
     /// An item of a topic.
     #[must_use]
     pub const fn new(topic: Topic, id: Digest) -> Self {

@@ -261,6 +261,12 @@ impl Meet {
         }
     }
 
+    /// Nothing of a topic is offered, wanted or under way, in either direction.
+    #[must_use]
+    pub fn is_settled(&self, topic: Topic) -> bool {
+        self.incoming.is_settled_of(topic) && self.outgoing.is_settled_of(topic)
+    }
+
     /// The Hello that this side says.
     #[must_use]
     pub const fn hello(&self) -> &Hello {

@@ -207,6 +207,11 @@ impl Outgoing {
     pub(crate) fn is_settled(&self) -> bool {
         self.offers.is_empty()
     }
+
+    /// Every offer of a topic was answered.
+    pub(crate) fn is_settled_of(&self, topic: Topic) -> bool {
+        self.offers.range(Item::all_of(topic)).next().is_none()
+    }
 }
 
 /// What [`Outgoing::poll`] hands out.

@@ -285,6 +285,15 @@ impl Board {
         envelope::open(envelope, &self.invite.secret)
     }
 
+    /// Where the change in an envelope stands: the sequence of one incarnation of one author on this board, which has the
+    /// same name at all members, and its number there, from 1. Only for an envelope that was checked before.
+    #[must_use]
+    pub fn place_of(&self, envelope: &[u8]) -> Option<(Digest, u64)> {
+        let (actor, number) = envelope::place_of(envelope)?;
+        let sequence = [self.id().0.as_bytes().as_slice(), &actor.to_bytes()].concat();
+        Some((Digest::of(&sequence), number))
+    }
+
     /// Signs a fact for this board; [`Board::add`] puts it there.
     ///
     /// # Errors

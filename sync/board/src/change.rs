@@ -132,23 +132,8 @@ impl Change {
     /// Reads a change, if it is one of this shape and in the only right spelling.
     pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, ChangeHash), ShapeError> {
         let mut input = Input(bytes);
-        if input.fixed::<4>()? != &MAGIC {
-            return Err(ShapeError::Malformed);
-        }
-        input.take(4)?;
-        match input.take(1)? {
-            [CHUNK_CHANGE] => {}
-            [CHUNK_COMPRESSED] => return Err(ShapeError::Compressed),
-            _ => return Err(ShapeError::Malformed),
-        }
-        input.uint()?;
-        let deps_len = input.count(DEPS_MAX)?;
-        let mut deps = Vec::with_capacity(deps_len);
-        for _ in 0..deps_len {
-            deps.push(*input.fixed::<32>()?);
-        }
-        let actor = Actor::from_bytes(input.bytes()?)?;
-        let (seq, start_op) = (input.uint()?, input.uint()?);
+        let (deps, actor, seq) = input.head()?;
+        let start_op = input.uint()?;
         input.take(3)?;
         let docs = split_docs(input.value_column()?)?;
         let change = Self { actor, seq, start_op, deps, docs };
@@ -161,6 +146,12 @@ impl Change {
         }
         Ok((change, hash))
     }
+}
+
+/// Whose a change is and its number, read without a look at the rest.
+pub(crate) fn place(bytes: &[u8]) -> Result<(Actor, u64), ShapeError> {
+    let (_, actor, seq) = Input(bytes).head()?;
+    Ok((actor, seq))
 }
 
 /// Puts automerge's header before the body of a change.
@@ -193,6 +184,26 @@ fn split_docs(mut column: &[u8]) -> Result<Vec<(Digest, Vec<u8>)>, ShapeError> {
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
+    /// What a change begins with: its predecessors, whose it is, and its number.
+    fn head(&mut self) -> Result<(Vec<ChangeHash>, Actor, u64), ShapeError> {
+        if self.fixed::<4>()? != &MAGIC {
+            return Err(ShapeError::Malformed);
+        }
+        self.take(4)?;
+        match self.take(1)? {
+            [CHUNK_CHANGE] => {}
+            [CHUNK_COMPRESSED] => return Err(ShapeError::Compressed),
+            _ => return Err(ShapeError::Malformed),
+        }
+        self.uint()?;
+        let deps_len = self.count(DEPS_MAX)?;
+        let mut deps = Vec::with_capacity(deps_len);
+        for _ in 0..deps_len {
+            deps.push(*self.fixed::<32>()?);
+        }
+        Ok((deps, Actor::from_bytes(self.bytes()?)?, self.uint()?))
+    }
+
     fn take(&mut self, len: usize) -> Result<&'a [u8], ShapeError> {
         let (head, rest) = self.0.split_at_checked(len).ok_or(ShapeError::Malformed)?;
         self.0 = rest;

@@ -196,6 +196,29 @@ fn a_restart_goes_on_with_the_own_sequence() {
 }
 
 #[test]
+fn a_change_has_a_place_that_all_members_call_by_the_same_name() {
+    let (mut writer, reader) = (board(1, 1), board(2, 1));
+    let mut write = |step| act(&mut writer, 1, 0, step).unwrap();
+    let (first, second) = (write(1), write(2));
+    let (stream, number) = reader.place_of(&first).unwrap();
+    assert_eq!((number, reader.place_of(&second)), (1, Some((stream, 2))));
+    assert_eq!(writer.place_of(&first), Some((stream, 1)));
+    // Another author, another life of the same one, and another board are other sequences.
+    let mut other_life = board(1, 2);
+    for (envelope, at) in [
+        (act(&mut board(2, 1), 2, 0, 1).unwrap(), &reader),
+        (act(&mut other_life, 1, 0, 1).unwrap(), &reader),
+        (first.clone(), &Board::new(BoardSecret::new([8; 32]), "relief", identity(2).node_id(), 1).unwrap()),
+    ] {
+        let (other, number) = at.place_of(&envelope).unwrap();
+        assert!(other != stream && number == 1);
+    }
+    for end in 0..first.len() {
+        assert_eq!(reader.place_of(&first[..end]), None);
+    }
+}
+
+#[test]
 fn a_damaged_store_is_reported_by_position() {
     let mut here = board(1, 0);
     let mut stored: Vec<Vec<u8>> = (0..3).filter_map(|step| act(&mut here, 1, 0, step)).collect();

@@ -249,6 +249,7 @@ impl Engine {
             }
             Err(reason) => {
                 session.refused = session.refused.saturating_add(1);
+                session.expect_no_more(item.topic);
                 session.meet.refused(item, reason);
             }
         }

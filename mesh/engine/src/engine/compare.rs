@@ -84,6 +84,7 @@ impl Engine {
 
     /// Goes on with every comparison for which there is room, for a while.
     pub(super) fn compare_on(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
+        self.end_trades(link);
         let Some(session) = self.sessions.get_mut(&link) else { return };
         if session.goes_on_at.is_some_and(|at| at > self.now) {
             return;
@@ -150,6 +151,7 @@ impl Engine {
         if comparison.due {
             comparison.due = false;
             comparison.done = false;
+            comparison.note_begun();
             let (reconciler, message) = Reconciler::start(set, salt, ReconcileLimits::default());
             comparison.reconciler = Some(reconciler);
             return Some(Step { reply: Some(message), peer_lacks: Vec::new(), done: false });
@@ -157,8 +159,11 @@ impl Engine {
         if topic == Topic::Bundle && !takes_more {
             return None;
         }
+        let mut may_tell = false;
         let step = if let Some(message) = comparison.waiting.take() {
-            if comparison.reconciler.is_none() || Reconciler::is_start(&message) {
+            let begun = Reconciler::is_start(&message);
+            may_tell = comparison.note_heard(begun);
+            if comparison.reconciler.is_none() || begun {
                 comparison.reconciler = Some(Reconciler::respond(ReconcileLimits::default()));
             }
             comparison.unfinished = false;
@@ -169,6 +174,7 @@ impl Engine {
             return None;
         };
         match step {
+            Ok(step) if may_tell && step.asks() && self.tell_heights(link, topic, comparison) => None,
             Ok(step) => {
                 comparison.unfinished = !step.done && step.reply.is_none();
                 if step.done {

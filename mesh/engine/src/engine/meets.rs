@@ -11,6 +11,7 @@ use crate::catalogue::Catalogue;
 use crate::event::{Action, CloseReason, LinkId, Scope};
 use crate::room::Room;
 use crate::session::{Opening, Session};
+use crate::streams::Place;
 
 /// A meet takes this much between two drains of its events.
 const PIECE_BYTES: usize = 65_536;
@@ -93,9 +94,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn hold(&mut self, item: Item, bytes: u64, scope: Scope) {
+    pub(super) fn hold(&mut self, item: Item, bytes: u64, scope: Scope, place: Option<Place>) {
         self.wanted_blobs.remove(&item.id);
-        if !self.holdings.add(item, bytes, scope) {
+        if !self.holdings.add(item, bytes, scope, place) {
             return;
         }
         for session in self.sessions.values_mut() {
@@ -169,8 +170,7 @@ impl Engine {
                     session.look_again(self.now);
                 }
             }
-            // Reserved: streams of boards and ledgers are compared as sets, like all else.
-            MeetEvent::Heights { .. } => self.count("frames without use here"),
+            MeetEvent::Heights { topic, entries } => self.hear_heights(link, topic, entries),
             MeetEvent::Bye => self.close(link, CloseReason::Bye),
         }
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_bundle::{Bundle, Class, CreationTimestamp, Digest, Draft, Eid, Identity, NodeId, plain};
 use cairn_engine::routing::LinkProperties;
 use cairn_engine::{
-    Action, BundleRecord, Catalogue, CloseReason, Engine, Event, Gone, Instant, Limits, LinkId, Scope, Ticket,
+    Action, BundleRecord, Catalogue, CloseReason, Engine, Event, Gone, Instant, Limits, LinkId, Place, Scope,
+    Ticket,
 };
 use cairn_link::{Hello, Item, Mode, ParcelWriter, RefuseReason, Topic, Transmit, encode_chunk, parcel};
 
@@ -196,6 +197,11 @@ impl Host {
                     self.seen.push(item.id);
                 }
                 Kept::Held => {
+                    // What is numbered is offered on, as boards are.
+                    if let Some(place) = place_of(&bytes) {
+                        let (bytes, scope) = (bytes.len() as u64, Scope::Group(1));
+                        self.handle(Event::Hold { item, bytes, scope, place: Some(place) });
+                    }
                     self.disk.insert(item, bytes);
                 }
                 Kept::Carried(record) => {
@@ -219,9 +225,14 @@ impl Host {
 
     /// Holds an item that everybody in the scope may have.
     pub(crate) fn hold(&mut self, topic: Topic, bytes: &[u8], scope: Scope) -> Item {
+        self.hold_at(topic, bytes, scope, None)
+    }
+
+    /// The same for an item that stands in a sequence.
+    pub(crate) fn hold_at(&mut self, topic: Topic, bytes: &[u8], scope: Scope, place: Option<Place>) -> Item {
         let item = Item { topic, id: Digest::of(bytes) };
         self.disk.insert(item, bytes.to_vec());
-        self.handle(Event::Hold { item, bytes: bytes.len() as u64, scope });
+        self.handle(Event::Hold { item, bytes: bytes.len() as u64, scope, place });
         item
     }
 
@@ -290,6 +301,13 @@ impl Host {
     pub(crate) fn counter(&self, name: &str) -> u64 {
         self.engine.counters().get(name).copied().unwrap_or(0)
     }
+}
+
+/// What the bytes of an item say of its place: `@author NUMBER`, then anything.
+pub(crate) fn place_of(bytes: &[u8]) -> Option<Place> {
+    let mut words = core::str::from_utf8(bytes).ok()?.split(' ');
+    let author = words.next()?.strip_prefix('@')?;
+    Some(Place { stream: Digest::of(author.as_bytes()), number: words.next()?.parse().ok()? })
 }
 
 pub(crate) fn bundle_item(id: Digest) -> Item {

@@ -283,7 +283,7 @@ fn a_notice_by_another_than_the_destination_changes_nothing() {
 fn a_notice_that_had_to_go_for_newer_ones_is_not_taken_again() {
     let mut host = Host::new(1);
     let item = Item { topic: Topic::Notice, id: Digest([7; 32]) };
-    host.handle(Event::Hold { item, bytes: 100, scope: Scope::Everyone });
+    host.handle(Event::Hold { item, bytes: 100, scope: Scope::Everyone, place: None });
     host.handle(Event::Drop { item });
     assert!(!host.engine.has(&item, &host.index));
     host.handle(Event::Seen { id: item.id });

@@ -258,7 +258,7 @@ fn a_blob_is_fetched_when_it_is_wanted_and_not_before() {
     assert_eq!(b.disk.get(&blob).map(Vec::len), Some(200_000));
     assert_eq!(a.sent.len(), 4, "in chunks of 64 KiB");
     // Wanting what is being stored, or is here, asks nobody.
-    b.handle(Event::Hold { item: blob, bytes: 200_000, scope: Scope::Group(1) });
+    b.handle(Event::Hold { item: blob, bytes: 200_000, scope: Scope::Group(1), place: None });
     b.handle(Event::WantBlob { id: blob.id });
     talk(&mut a, &mut b, 1);
     assert_eq!(a.sent.len(), 4);

@@ -9,6 +9,7 @@
 
 mod carried;
 mod choices;
+mod heights;
 mod host;
 mod hostile;
 mod links;

@@ -26,6 +26,14 @@ pub struct Step {
     pub done: bool,
 }
 
+impl Step {
+    /// Whether nothing was found out yet but that the sets differ.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.reply.is_some() && self.peer_lacks.is_empty() && !self.done
+    }
+}
+
 /// One side of one conversation. See the [module](super) for its loop.
 #[derive(Debug)]
 pub struct Reconciler {

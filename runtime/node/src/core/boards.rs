@@ -6,7 +6,7 @@ use cairn_board::{
     Applied, Board, BoardView, CheckedChange, Fact, JobState, JobView, Judgement, ResultView, SignedDoc,
 };
 use cairn_bundle::{Digest, NodeId};
-use cairn_engine::Scope;
+use cairn_engine::{Place, Scope};
 use cairn_link::{Item, RefuseReason, Topic};
 use cairn_store::Table;
 
@@ -88,6 +88,14 @@ pub(crate) struct Slot {
     pub(crate) proven: BTreeSet<NodeId>,
 }
 
+impl Slot {
+    /// Where a change that was checked stands among those of its author.
+    pub(crate) fn place_of(&self, envelope: &[u8]) -> Option<Place> {
+        let (stream, number) = self.board.place_of(envelope)?;
+        Some(Place { stream, number })
+    }
+}
+
 /// All of them, in the order in which they were joined.
 #[derive(Debug, Default)]
 pub(crate) struct Boards {
@@ -158,9 +166,10 @@ impl Core {
             Ok(Some(envelope)) => {
                 let id = Digest::of(&envelope);
                 let bytes = u64::try_from(envelope.len()).unwrap_or(u64::MAX);
+                let place = slot.place_of(&envelope);
                 tx.put(Table::Changes, *id.as_bytes(), envelope);
                 let item = Item { topic: Topic::Board, id };
-                tx.then(After::Hold { item, bytes, scope: Scope::Group(group) });
+                tx.then(After::Hold { item, bytes, scope: Scope::Group(group), place });
                 self.dirty = true;
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use cairn_bundle::{Digest, NodeId, SignedCard};
-use cairn_engine::{BundleRecord, Scope, Ticket};
+use cairn_engine::{BundleRecord, Place, Scope, Ticket};
 use cairn_ledger::VerifiedEntry;
 use cairn_link::{Item, Topic};
 use cairn_store::{Batch, Op, Table};
@@ -27,7 +27,7 @@ pub(crate) enum After {
     /// Ledger entries that came in a bundle count from now on.
     Entries { ticket: Option<Ticket>, entries: Vec<VerifiedEntry> },
     /// A board change may be passed on.
-    Change { ticket: Ticket, group: u32, item: Item, bytes: u64 },
+    Change { ticket: Ticket, group: u32, item: Item, bytes: u64, place: Option<Place> },
     /// A blob is here.
     Blob { ticket: Ticket, id: Digest, bytes: u64 },
     /// The engine may acknowledge.
@@ -45,7 +45,7 @@ pub(crate) enum After {
     /// Own ledger entry: it may leave from now on.
     OwnEntry { id: Digest, to: NodeId },
     /// Own item: offer it from now on.
-    Hold { item: Item, bytes: u64, scope: Scope },
+    Hold { item: Item, bytes: u64, scope: Scope, place: Option<Place> },
     /// Own bundle: carry it from now on.
     Carry { id: Digest, record: BundleRecord },
     /// Own blob: it may be used and offered.

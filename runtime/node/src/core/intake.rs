@@ -84,10 +84,11 @@ impl Core {
         // It may count before it is durable, since it is only acknowledged and passed on afterwards, and
         // own changes that build on it reach the disk behind it.
         self.apply_change(group, change)?;
+        let place = self.boards.group(group).and_then(|slot| slot.place_of(&bytes));
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let mut tx = Tx::default();
         tx.put(Table::Changes, *item.id.as_bytes(), bytes);
-        tx.then(After::Change { ticket, group, item, bytes: length });
+        tx.then(After::Change { ticket, group, item, bytes: length, place });
         self.commit_foreign(tx);
         Ok(())
     }
@@ -239,8 +240,8 @@ impl Core {
                 self.insert_entries(entries);
                 self.taken(ticket);
             }
-            After::Change { ticket, group, item, bytes } => {
-                self.engine(Event::Hold { item, bytes, scope: Scope::Group(group) });
+            After::Change { ticket, group, item, bytes, place } => {
+                self.engine(Event::Hold { item, bytes, scope: Scope::Group(group), place });
                 self.engine(Event::Taken { ticket, outcome: Ok(()) });
             }
             After::Blob { ticket, id, bytes } => {
@@ -271,7 +272,9 @@ impl Core {
             }
             After::Written { id } => self.unwritten.written(&id),
             After::OwnEntry { id, to } => self.own_entry_durable(id, to),
-            After::Hold { item, bytes, scope } => self.engine(Event::Hold { item, bytes, scope }),
+            After::Hold { item, bytes, scope, place } => {
+                self.engine(Event::Hold { item, bytes, scope, place });
+            }
             After::Carry { id, record } => self.engine(Event::Carry { id, record }),
             After::OwnBlob { id, bytes } => self.have_blob(id, bytes),
             After::OwnCard { card } => self.card_is_durable(*card),

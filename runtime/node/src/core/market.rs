@@ -50,7 +50,7 @@ impl Core {
             }
         }
         for (id, bytes, group) in offers {
-            self.engine(Event::Hold { item: blob(id), bytes, scope: Scope::Group(group) });
+            self.engine(Event::Hold { item: blob(id), bytes, scope: Scope::Group(group), place: None });
         }
         for id in wanted {
             if self.wanted_blobs.insert(id) {

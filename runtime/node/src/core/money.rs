@@ -1,7 +1,7 @@
 //! The ledger's place in the node: entries in, entries out, never before they are durable.
 
 use cairn_bundle::{Class, Digest, NodeId};
-use cairn_engine::{Event, Scope};
+use cairn_engine::{Event, Place, Scope};
 use cairn_ledger::{Author, AuthorError, Inserted, Kid, LockStatus, LockView, PayId, Record, VerifiedEntry};
 use cairn_link::{Item, Topic};
 use cairn_store::Table;
@@ -123,7 +123,8 @@ impl Core {
     fn hold_entry(&mut self, entry: &VerifiedEntry, peer: NodeId) {
         let item = Item { topic: Topic::Ledger, id: entry.id() };
         let bytes = u64::try_from(entry.encode().len()).unwrap_or(u64::MAX);
-        self.engine(Event::Hold { item, bytes, scope: Scope::Peer(peer) });
+        let place = Some(place_of(entry));
+        self.engine(Event::Hold { item, bytes, scope: Scope::Peer(peer), place });
     }
 
     /// Offers everything that is on disk; at start.
@@ -166,4 +167,12 @@ impl Core {
             }
         }
     }
+}
+
+/// Where an entry stands in its author's stream; numbers there begin with 0.
+fn place_of(entry: &VerifiedEntry) -> Place {
+    let at = entry.place();
+    let epoch = at.epoch.to_be_bytes();
+    let stream = [entry.author().as_bytes().as_slice(), &at.stream.0, &epoch].concat();
+    Place { stream: Digest::of(&stream), number: u64::from(at.seq).saturating_add(1) }
 }

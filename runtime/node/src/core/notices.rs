@@ -88,7 +88,7 @@ impl Core {
         let item = Item { topic: Topic::Notice, id: Digest::of(&bytes) };
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         tx.put(Table::Notices, *item.id.as_bytes(), bytes);
-        tx.then(After::Hold { item, bytes: length, scope: Scope::Everyone });
+        tx.then(After::Hold { item, bytes: length, scope: Scope::Everyone, place: None });
         let (number, gone) = self.notices.add(item.id, None, peer);
         if number != UNNUMBERED {
             tx.put(Table::Seen, notice_key(number), *item.id.as_bytes());
@@ -146,7 +146,7 @@ impl Core {
                 let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 // There are no more than there were before.
                 let _ = self.notices.add(id, Some(number), None);
-                self.engine(Event::Hold { item, bytes: length, scope: Scope::Everyone });
+                self.engine(Event::Hold { item, bytes: length, scope: Scope::Everyone, place: None });
                 self.engine(Event::Noticed { by: notice.destination, ids: notice.ids });
             }
         }

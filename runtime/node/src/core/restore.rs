@@ -259,7 +259,8 @@ impl Core {
             for (_, envelope) in mine {
                 let item = Item { topic: Topic::Board, id: Digest::of(envelope) };
                 let bytes = u64::try_from(envelope.len()).unwrap_or(u64::MAX);
-                self.engine(Event::Hold { item, bytes, scope: Scope::Group(group) });
+                let place = self.boards.group(group).and_then(|slot| slot.place_of(envelope));
+                self.engine(Event::Hold { item, bytes, scope: Scope::Group(group), place });
             }
         }
         Ok(())

@@ -361,7 +361,7 @@ impl FieldNode {
                     self.handle(truth, Event::Noticed { by, ids });
                     let (item, bytes) =
                         (Item { topic: Topic::Notice, id }, u64::try_from(bytes.len()).unwrap_or(0));
-                    self.handle(truth, Event::Hold { item, bytes, scope: Scope::Everyone });
+                    self.handle(truth, Event::Hold { item, bytes, scope: Scope::Everyone, place: None });
                 }
                 Write::Cut { whole, pieces } => self.cut_durably(truth, whole, pieces),
                 Write::Shown { .. } => {}
@@ -409,7 +409,7 @@ impl FieldNode {
         if let Some((by, ids)) = truth.notice(&id, bytes) {
             self.handle(truth, Event::Noticed { by, ids });
             let (item, bytes) = (Item { topic: Topic::Notice, id }, u64::try_from(bytes.len()).unwrap_or(0));
-            self.handle(truth, Event::Hold { item, bytes, scope: Scope::Everyone });
+            self.handle(truth, Event::Hold { item, bytes, scope: Scope::Everyone, place: None });
         }
     }
 
