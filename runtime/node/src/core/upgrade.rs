@@ -1,11 +1,13 @@
 //! From stores of the first format: bundles get their rows and records, ids of the past their short form.
 
+use core::ops::ControlFlow;
+
 use cairn_bundle::{Bundle, BundleFlags, Digest, Eid, Limits, NodeId};
 use cairn_engine::{BundleRecord, Instant};
 use cairn_store::{Batch, CommitError, Op, Read, ReadError, Table};
 
 use super::commit::Tx;
-use super::past::{Past, Row};
+use super::past::Past;
 
 /// Rows that are rewritten in one batch.
 const BATCH_ROWS: usize = 256;
@@ -23,8 +25,8 @@ pub enum UpgradeError {
     Commit(#[from] CommitError),
 }
 
-/// Rewrites what the first format kept by content id; returns how many rows. Each batch leaves a store in which the
-/// rest is found again, so that a cut in between costs nothing.
+/// Rewrites what the first format kept by content id; returns how many rows were put or deleted. Each batch leaves a store
+/// in which the rest is found again, so that a cut in between costs nothing. Each table is read once.
 ///
 /// # Errors
 /// [`UpgradeError`]; what was rewritten stays so.
@@ -34,61 +36,111 @@ pub fn upgrade(
     limits: &Limits,
     commit: &mut dyn FnMut(Batch) -> Result<(), CommitError>,
 ) -> Result<u64, UpgradeError> {
-    let mut done = 0;
-    while let Some(batch) = next_bundles(disk, me, limits)?.or(next_ids(disk)?) {
-        done += u64::try_from(batch.len()).unwrap_or(0);
+    let mut done = 0_u64;
+    let mut commit = |batch: Batch| {
+        done = done.saturating_add(u64::try_from(batch.len()).unwrap_or(0));
+        commit(batch)
+    };
+    let mut bundles = OldBundles { next_place: next_place(disk)?, from: Vec::new() };
+    while let Some(batch) = bundles.next(disk, me, limits)? {
+        commit(batch)?;
+    }
+    let mut ids = OldIds::find(disk)?;
+    while let Some(batch) = ids.next(disk)? {
         commit(batch)?;
     }
     Ok(done)
 }
 
-fn next_bundles(disk: &dyn Read, me: &NodeId, limits: &Limits) -> Result<Option<Batch>, ReadError> {
-    let (mut old, mut bytes) = (Vec::new(), 0_usize);
-    let mut next_place = 0_u64;
-    disk.for_each_from(Table::Bundles, &[], &mut |key, value| {
-        match (<[u8; 32]>::try_from(key), <[u8; 8]>::try_from(key)) {
-            (Ok(id), _) => {
+/// The first row number that no bundle has, nor a record.
+fn next_place(disk: &dyn Read) -> Result<u64, ReadError> {
+    let mut next = 0_u64;
+    disk.for_each_key(Table::Bundles, &mut |key, _| {
+        if let Ok(place) = <[u8; 8]>::try_from(key) {
+            next = next.max(u64::from_be_bytes(place).saturating_add(1));
+        }
+    })?;
+    disk.for_each(Table::Index, &mut |_, value| {
+        if let Ok(record) = BundleRecord::decode(value) {
+            next = next.max(record.place.saturating_add(1));
+        }
+    })?;
+    Ok(next)
+}
+
+/// Bundles under their content ids, in the order of the ids.
+struct OldBundles {
+    next_place: u64,
+    /// What is below was rewritten.
+    from: Vec<u8>,
+}
+
+impl OldBundles {
+    fn next(&mut self, disk: &dyn Read, me: &NodeId, limits: &Limits) -> Result<Option<Batch>, ReadError> {
+        let (mut old, mut bytes) = (Vec::new(), 0_usize);
+        disk.for_each_from(Table::Bundles, &self.from, &mut |key, value| {
+            // Rows that were rewritten before a cut lie between them.
+            if let Ok(id) = <[u8; 32]>::try_from(key) {
                 bytes = bytes.saturating_add(value.len());
                 old.push((Digest(id), value.to_vec()));
             }
-            (_, Ok(place)) => next_place = next_place.max(u64::from_be_bytes(place).saturating_add(1)),
-            _ => {}
+            go_on(old.len() < BATCH_ROWS && bytes < BATCH_BYTES)
+        })?;
+        let Some((last, _)) = old.last() else { return Ok(None) };
+        self.from = last.as_bytes().to_vec();
+        let mut batch = Batch::new();
+        for (id, value) in old {
+            batch.push(Op::delete(Table::Bundles, *id.as_bytes()));
+            // What cannot be read could not be sent either.
+            if let Ok(bundle) = Bundle::decode(&value, limits) {
+                let record = record_of(&bundle, &value, me, self.next_place);
+                batch.push(Op::put(Table::Index, *id.as_bytes(), record.encode()));
+                batch.push(Op::put(Table::Bundles, self.next_place.to_be_bytes(), value));
+                self.next_place = self.next_place.saturating_add(1);
+            }
         }
-        if old.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
-            core::ops::ControlFlow::Break(())
-        } else {
-            core::ops::ControlFlow::Continue(())
-        }
-    })?;
-    if old.is_empty() {
-        return Ok(None);
+        Ok(Some(batch))
     }
-    // Rows of both formats are mixed in order; the last row number may lie behind where the scan stopped.
-    if let Some(last) = last_place(disk)? {
-        next_place = next_place.max(last.saturating_add(1));
-    }
-    let mut batch = Batch::new();
-    for (id, value) in old {
-        batch.push(Op::delete(Table::Bundles, *id.as_bytes()));
-        // What cannot be read could not be sent either.
-        if let Ok(bundle) = Bundle::decode(&value, limits) {
-            let record = record_of(&bundle, &value, me, next_place);
-            batch.push(Op::put(Table::Index, *id.as_bytes(), record.encode()));
-            batch.push(Op::put(Table::Bundles, next_place.to_be_bytes(), value));
-            next_place = next_place.saturating_add(1);
-        }
-    }
-    Ok(Some(batch))
 }
 
-fn last_place(disk: &dyn Read) -> Result<Option<u64>, ReadError> {
-    let mut last = None;
-    disk.for_each(Table::Index, &mut |_, value| {
-        if let Ok(record) = BundleRecord::decode(value) {
-            last = last.max(Some(record.place));
+/// Whole ids of the past, in their order.
+struct OldIds {
+    past: Past,
+    from: Vec<u8>,
+}
+
+impl OldIds {
+    /// Learns which rows of the new form there are already, so that they are numbered on.
+    fn find(disk: &dyn Read) -> Result<Self, ReadError> {
+        let mut past = Past::default();
+        disk.for_each(Table::Seen, &mut |key, value| drop(past.restore(key, value)))?;
+        Ok(Self { past, from: Vec::new() })
+    }
+
+    fn next(&mut self, disk: &dyn Read) -> Result<Option<Batch>, ReadError> {
+        let mut old = Vec::new();
+        disk.for_each_from(Table::Seen, &self.from, &mut |key, _| {
+            if let Ok(id) = <[u8; 32]>::try_from(key) {
+                old.push(Digest(id));
+            }
+            go_on(old.len() < BATCH_ROWS)
+        })?;
+        let Some(last) = old.last() else { return Ok(None) };
+        self.from = last.as_bytes().to_vec();
+        let mut tx = Tx::default();
+        for id in old {
+            tx.delete(Table::Seen, *id.as_bytes());
+            // What is still carried is known by its record.
+            if disk.get(Table::Index, id.as_bytes())?.is_none() {
+                self.past.note_gone(&mut tx, &id);
+            }
         }
-    })?;
-    Ok(last)
+        Ok(Some(tx.batch))
+    }
+}
+
+const fn go_on(further: bool) -> ControlFlow<()> {
+    if further { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 fn record_of(bundle: &Bundle, bytes: &[u8], me: &NodeId, place: u64) -> BundleRecord {
@@ -109,27 +161,4 @@ fn record_of(bundle: &Bundle, bytes: &[u8], me: &NodeId, place: u64) -> BundleRe
         may_fragment: !bundle.primary().flags.contains(BundleFlags::NO_FRAGMENT),
         fragment: bundle.primary().fragment.is_some(),
     }
-}
-
-fn next_ids(disk: &dyn Read) -> Result<Option<Batch>, ReadError> {
-    let (mut past, mut old) = (Past::default(), Vec::new());
-    disk.for_each(Table::Seen, &mut |key, value| {
-        if let Row::OldId(id) = past.restore(key, value)
-            && old.len() < BATCH_ROWS
-        {
-            old.push(Digest(id));
-        }
-    })?;
-    if old.is_empty() {
-        return Ok(None);
-    }
-    let mut tx = Tx::default();
-    for id in old {
-        tx.delete(Table::Seen, *id.as_bytes());
-        // What is still carried is known by its record.
-        if disk.get(Table::Index, id.as_bytes())?.is_none() {
-            past.note_gone(&mut tx, &id);
-        }
-    }
-    Ok(Some(tx.batch))
 }

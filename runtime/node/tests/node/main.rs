@@ -3,9 +3,11 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::as_conversions,
     reason = "helpers of tests: a panic is a failed test"
 )]
 
 mod host;
 mod prekeys;
 mod streams;
+mod upgrade;
