@@ -3,10 +3,12 @@
 //! One loop owns the core. Everything else is a small task that sends it events.
 
 mod answers;
+mod committing;
 mod discovery;
 mod drops;
 mod links;
 mod peers;
+mod scrub;
 mod work;
 
 use core::net::SocketAddr;
@@ -18,7 +20,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use cairn_bundle::{Identity, NodeId};
 use cairn_engine::LinkId;
-use cairn_store::{Op, Priority, Store, Table};
+use cairn_store::{Priority, Store, Table};
 use iroh::Endpoint;
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,19 +48,11 @@ const WALL_PLAUSIBLE: u64 = 4 * 365 * 24 * 3_600;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Events that may wait for the loop; whoever sends more waits.
 const EVENTS_WAITING_MAX: usize = 256;
-/// How long a slice of the store is compared with its checksums at a time.
-const SCRUB_SLICE: Duration = Duration::from_millis(20);
-/// Between two slices, and after the last one.
-const SCRUB_PAUSE: Duration = Duration::from_secs(1);
-const SCRUB_REST: Duration = Duration::from_secs(6 * 3_600);
 /// What has arrived in the meantime is taken together, so much of a kind, before the links and the store get what
 /// follows from it.
 const TOGETHER_MAX: usize = 64;
 /// Frames for a link are handed over together until they have so many bytes.
 const WRITE_BYTES: usize = 32 * 1024;
-/// While so many bytes are on their way to the disk nothing more is taken from links: the queue of the store has room for
-/// twice as many, and what it refused would come again late.
-const COMMITTING_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How long a node that was told to end waits for its store and its links.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -179,16 +173,13 @@ struct Driver {
     next_link: LinkId,
     dials: Dials,
     started: Instant,
-    /// When the next slice of the store is compared with its checksums; none while one is.
-    next_scrub: Option<Instant>,
+    scrub: scrub::Scrub,
     store_size_max: u64,
     prekeys: PrekeysFile,
     work: work::Bench,
     drops: drops::Drops,
     requests: answers::Requests,
-    /// Batches that are on their way to the disk.
-    committing: BTreeMap<CommitId, u64>,
-    committing_bytes: u64,
+    committing: committing::Committing,
     events: mpsc::Sender<DriverEvent>,
     events_in: mpsc::Receiver<DriverEvent>,
     done: mpsc::UnboundedSender<Done>,
@@ -229,6 +220,7 @@ impl Driver {
         if let Some(endpoint) = &endpoint {
             tokio::spawn(links::accept(endpoint.clone(), events.clone()));
         }
+        let scrub = scrub::Scrub::new(&store);
         let work = work::Bench::new(config, Arc::clone(&store), done.clone());
         let mut driver = Self {
             core,
@@ -238,14 +230,13 @@ impl Driver {
             next_link: 0,
             dials: Dials::default(),
             started,
-            next_scrub: Some(started),
+            scrub,
             store_size_max: config.store.size_max,
             prekeys,
             work,
             drops: drops::Drops::default(),
             requests: answers::Requests::default(),
-            committing: BTreeMap::new(),
-            committing_bytes: 0,
+            committing: committing::Committing::default(),
             events,
             events_in,
             done,
@@ -308,7 +299,7 @@ impl Driver {
                     self.handle_ask(ask, answer);
                     self.handle_waiting();
                 }
-                Some(event) = self.events_in.recv(), if self.committing_bytes < COMMITTING_BYTES_MAX => {
+                Some(event) = self.events_in.recv(), if self.committing.has_room() => {
                     self.handle_event(event);
                     self.handle_waiting();
                 }
@@ -333,7 +324,7 @@ impl Driver {
         }
         // Fewer of these: each may bring many bundles, whose batches the store should get soon.
         for _ in 0..TOGETHER_MAX / 16 {
-            if self.committing_bytes >= COMMITTING_BYTES_MAX {
+            if !self.committing.has_room() {
                 break;
             }
             let Ok(event) = self.events_in.try_recv() else { break };
@@ -383,9 +374,7 @@ impl Driver {
     fn act(&mut self, output: Output, say: &mut impl FnMut(&str)) {
         match output {
             Output::Commit { commit, batch, own } => {
-                let bytes = batch.iter().map(bytes_of).fold(0_u64, u64::saturating_add);
-                self.committing.insert(commit, bytes);
-                self.committing_bytes = self.committing_bytes.saturating_add(bytes);
+                self.committing.begin(commit, &batch);
                 let done = self.done.clone();
                 let priority = if own { Priority::High } else { Priority::Normal };
                 let reply = move |result: Result<(), cairn_store::CommitError>| {
@@ -428,8 +417,7 @@ impl Driver {
     fn handle_done(&mut self, done: Done) {
         match done {
             Done::Commit { commit, durable } => {
-                let bytes = self.committing.remove(&commit).unwrap_or(0);
-                self.committing_bytes = self.committing_bytes.saturating_sub(bytes);
+                self.committing.end(commit);
                 self.input(Input::Committed { commit, durable });
             }
             Done::Task { task, outcome } => self.input(Input::TaskDone { task, outcome }),
@@ -437,7 +425,7 @@ impl Driver {
             Done::Prekeys { durable } => self.input(Input::PrekeysKept { durable }),
             Done::Dropped(step) => self.dropped(step),
             Done::Scrubbed { damaged, whole } => {
-                self.next_scrub = Some(Instant::now() + if whole { SCRUB_REST } else { SCRUB_PAUSE });
+                self.scrub.note_done(whole);
                 if !damaged.is_empty() {
                     self.input(Input::Damaged { found: damaged });
                 }
@@ -480,25 +468,8 @@ impl Driver {
         let addresses = self.own_addresses();
         self.announce(&addresses);
         self.dial_peers();
-        self.scrub();
+        self.scrub.go_on(&self.store, &self.done);
         self.input(Input::Tick);
-    }
-
-    /// Compares a slice of the store with its checksums now and then, so that damage is found while peers can mend it.
-    fn scrub(&mut self) {
-        if self.next_scrub.is_none_or(|at| at > Instant::now()) {
-            return;
-        }
-        self.next_scrub = None;
-        let (store, done) = (Arc::clone(&self.store), self.done.clone());
-        tokio::task::spawn_blocking(move || {
-            // A store that cannot be read says so to everybody who uses it.
-            let (damaged, whole) = match store.scrub_step(SCRUB_SLICE) {
-                Ok(report) => (report.damaged, report.done),
-                Err(_) => (Vec::new(), true),
-            };
-            let _ = done.send(Done::Scrubbed { damaged, whole });
-        });
     }
 
     fn announce(&mut self, addresses: &[SocketAddr]) {
@@ -542,13 +513,6 @@ fn settings(config: &NodeConfig, identity: &Identity) -> Settings {
     }
 }
 
-fn bytes_of(op: &Op) -> u64 {
-    match op {
-        Op::Put { key, value, .. } => count(key.len().saturating_add(value.len())),
-        Op::Delete { key, .. } => count(key.len()),
-    }
-}
-
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
@@ -559,4 +523,62 @@ fn clock(started: Instant) -> Clock {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let wall = unix.checked_sub(UNIX_TO_2020).filter(|wall| *wall >= WALL_PLAUSIBLE);
     Clock { now: cairn_engine::Instant::from_ms(ms), wall }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_store::Op;
+
+    /// Long enough for the loop to take an event many times over.
+    const SOON: Duration = Duration::from_millis(300);
+
+    async fn started(home: &Path) -> Driver {
+        let config = NodeConfig { listen: Vec::new(), discovery: false, ..NodeConfig::default() };
+        Driver::start(home, &config, Identity::from_seed(&[1; 32])).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn links_are_not_read_while_much_is_on_its_way_to_the_disk() {
+        let home = tempfile::tempdir().unwrap();
+        let mut driver = started(home.path()).await;
+        // A batch that a slow disk does not answer yet; it has a number of its own.
+        let slow = CommitId::MAX;
+        let value = vec![0; usize::try_from(committing::COMMITTING_BYTES_MAX).unwrap()];
+        driver.committing.begin(slow, &vec![Op::put(Table::Bundles, [1], value)]);
+        let (events, done) = (driver.events.clone(), driver.done.clone());
+        let peer = Identity::from_seed(&[2; 32]).node_id();
+        let (answer, mut answered) = oneshot::channel();
+        events.send(DriverEvent::MayMeet { peer, answer }).await.unwrap();
+        let test = async {
+            assert!(tokio::time::timeout(SOON, &mut answered).await.is_err(), "an event of a link was taken");
+            done.send(Done::Commit { commit: slow, durable: true }).unwrap();
+            let answer = tokio::time::timeout(FAREWELL, answered).await.unwrap();
+            assert!(!answer.unwrap(), "it is no peer");
+        };
+        tokio::select! {
+            _ = driver.run(|_| (), |_| ()) => panic!("the node ended"),
+            () = test => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_not_taken_from_links_either_while_much_is_on_its_way() {
+        let home = tempfile::tempdir().unwrap();
+        let mut driver = started(home.path()).await;
+        for (commit, len, room) in [(1, 0, true), (2, committing::COMMITTING_BYTES_MAX - 1, false)] {
+            let value = vec![0; usize::try_from(len).unwrap()];
+            driver.committing.begin(CommitId::MAX - commit, &vec![Op::put(Table::Bundles, [1], value)]);
+            driver.events.send(DriverEvent::Ready).await.unwrap();
+            driver.handle_waiting();
+            assert_eq!(driver.events_in.is_empty(), room);
+        }
+        // A commit that is not known frees nothing.
+        for (commit, room) in [(5, false), (2, true), (2, true)] {
+            driver.committing.end(CommitId::MAX - commit);
+            assert_eq!(driver.committing.has_room(), room);
+        }
+        driver.handle_waiting();
+        assert!(driver.events_in.is_empty());
+    }
 }
