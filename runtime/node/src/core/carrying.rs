@@ -97,8 +97,8 @@ impl Core {
 
     /// A bundle for somebody else, if its source signed it or nobody says so.
     pub(super) fn keep(&mut self, ticket: Ticket, id: Digest, mut record: BundleRecord, bytes: Vec<u8>) {
-        if self.unwritten.is_on_its_way(&id) {
-            // An earlier copy is being deleted, which must not take this one along.
+        if self.unwritten.is_on_its_way(&id) || self.pieces.is_being_cut(&id) {
+            // An earlier copy is being deleted, which must not take this one along; or the same piece was cut here.
             self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
             return;
         }
@@ -114,6 +114,9 @@ impl Core {
                 record.source = None;
                 record.class = record.class.max(Class::Normal);
             }
+        }
+        if record.fragment {
+            self.pieces.note_brought(ticket, id);
         }
         let mut tx = Tx::default();
         self.put_bundle(&mut tx, id, record, bytes);

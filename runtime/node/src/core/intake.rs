@@ -201,6 +201,7 @@ impl Core {
 
     /// A delivery could not be stored: the bundle may come again.
     pub(super) fn undeliver(&mut self, ticket: Ticket) {
+        self.pieces.brought(ticket);
         if let Some(name) = self.delivering.remove(&ticket) {
             self.past.undeliver(&name);
         }
@@ -230,6 +231,7 @@ impl Core {
     pub(super) fn happen(&mut self, after: After) {
         if let Some(ticket) = after.ticket() {
             self.delivering.remove(&ticket);
+            self.pieces.brought(ticket);
         }
         match after {
             After::Entry { ticket, entry } => {
@@ -263,6 +265,7 @@ impl Core {
                 self.engine(Event::Carry { id, record });
             }
             After::Replaced { gone, carried } => {
+                self.pieces.cut_durable(carried.iter().map(|(id, _)| *id));
                 for (id, record) in gone {
                     self.engine(Event::Gone { id, record });
                 }

@@ -1,10 +1,10 @@
 //! Bundles in pieces: cut for contacts that are too short, put together where they were going.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_bundle::reassembly::{Inserted, Now, Origin, Reassembly, Whole, WholeId};
 use cairn_bundle::{Bundle, Digest, NodeId, open};
-use cairn_engine::{BundleRecord, Event, Ticket};
+use cairn_engine::{BundleRecord, Catalogue as _, Event, Ticket};
 use cairn_link::RefuseReason;
 use cairn_store::{Read, Table};
 
@@ -18,9 +18,34 @@ pub(crate) struct Pieces {
     rows: BTreeMap<WholeId, BTreeMap<Digest, BundleRecord>>,
     /// Wholes that can be tried.
     ready: Vec<Whole>,
+    /// Fragments for others that peers brought, and those that were cut here, on their way to the disk.
+    brought: BTreeMap<Ticket, Digest>,
+    cut: BTreeSet<Digest>,
 }
 
 impl Pieces {
+    /// A peer's fragment is on its way to the disk.
+    pub(crate) fn note_brought(&mut self, ticket: Ticket, id: Digest) {
+        self.brought.insert(ticket, id);
+    }
+
+    /// What a peer brought is durable, or was refused.
+    pub(crate) fn brought(&mut self, ticket: Ticket) {
+        self.brought.remove(&ticket);
+    }
+
+    /// Whether the same fragment was cut here and is not durable yet.
+    pub(crate) fn is_being_cut(&self, id: &Digest) -> bool {
+        self.cut.contains(id)
+    }
+
+    /// Fragments that were cut here are durable.
+    pub(crate) fn cut_durable(&mut self, ids: impl Iterator<Item = Digest>) {
+        for id in ids {
+            self.cut.remove(&id);
+        }
+    }
+
     fn note(&mut self, whole: WholeId, id: Digest, record: BundleRecord) {
         self.rows.entry(whole).or_default().insert(id, record);
     }
@@ -48,30 +73,57 @@ impl Core {
     /// Cuts what the engine asked to be cut.
     pub(super) fn cut_bundles(&mut self, disk: &dyn Read) {
         for (id, piece_bytes) in core::mem::take(&mut self.cutting) {
-            if self.cut_bundle(id, piece_bytes, disk).is_none() {
+            let Some((record, pieces)) = self.pieces_of(id, piece_bytes, disk) else {
                 self.count("bundles that could not be cut");
                 self.engine(Event::Whole { id });
+                continue;
+            };
+            // A peer is bringing the very same piece: two of them would have two rows and be counted twice.
+            if pieces.iter().any(|(id, _)| self.pieces.brought.values().any(|brought| brought == id)) {
+                self.cutting.push((id, piece_bytes));
+                continue;
             }
+            self.replace_by_pieces(id, record, pieces, disk);
         }
     }
 
-    fn cut_bundle(&mut self, id: Digest, piece_bytes: u64, disk: &dyn Read) -> Option<()> {
-        use cairn_engine::Catalogue as _;
+    fn pieces_of(
+        &self,
+        id: Digest,
+        piece_bytes: u64,
+        disk: &dyn Read,
+    ) -> Option<(BundleRecord, Vec<(Digest, Bundle)>)> {
         let record = self.unwritten.over(disk).record(&id)?;
         let stored = disk.get(Table::Bundles, &record.place.to_be_bytes()).ok().flatten()?;
         let bundle = Bundle::decode(&stored, &self.settings.engine.bundle).ok()?;
         let pieces = bundle.fragment_to_fit(usize::try_from(piece_bytes).ok()?).ok()?;
+        // What fits as it is comes back as its only piece.
+        let pieces: Vec<_> = pieces.into_iter().map(|piece| (piece.content_id(), piece)).collect();
+        (pieces.len() > 1).then_some((record, pieces))
+    }
+
+    fn replace_by_pieces(
+        &mut self,
+        id: Digest,
+        record: BundleRecord,
+        pieces: Vec<(Digest, Bundle)>,
+        disk: &dyn Read,
+    ) {
         let mut tx = Tx::default();
         let mut carried = Vec::new();
-        for piece in &pieces {
+        for (piece_id, piece) in pieces {
+            // One that is carried already stays as it is.
+            if self.unwritten.over(disk).record(&piece_id).is_some() {
+                continue;
+            }
             let bytes = piece.encode();
             let row = BundleRecord {
-                bytes: u64::try_from(bytes.len()).ok()?,
+                bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
                 fragment: true,
                 age_ms: piece.age_ms(),
                 ..record.clone()
             };
-            let piece_id = piece.content_id();
+            self.pieces.cut.insert(piece_id);
             carried.push((piece_id, self.put_bundle(&mut tx, piece_id, row, bytes)));
         }
         tx.delete(Table::Bundles, record.place.to_be_bytes());
@@ -81,7 +133,6 @@ impl Core {
         tx.then(After::Written { id });
         tx.then(After::Replaced { gone: vec![(id, record)], carried });
         self.commits.own(tx);
-        Some(())
     }
 
     /// A fragment for this node: it is kept until its whole is here.
@@ -192,3 +243,6 @@ impl Core {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! A bundle is cut here while a peer brings a piece of the same cut.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use cairn_bundle::{Class, CreationTimestamp, Draft, Eid, Identity, Prekeys, plain};
+use cairn_engine::{Instant, Limits};
+use cairn_store::{Batch, MemoryDisk, Op};
+use cairn_task::NodeLimits;
+
+use super::super::{Clock, CommitId, Core, Input, Output, Secrets, Settings};
+use super::*;
+
+const PIECE_BYTES: u64 = 8_000;
+const CLOCK: Clock = Clock { now: Instant::ZERO, wall: None };
+
+/// A node whose disk makes a batch durable when the test says so.
+struct Node {
+    core: Core,
+    disk: MemoryDisk,
+    waiting: VecDeque<(CommitId, Batch)>,
+}
+
+impl Node {
+    /// A node that carries these bundles.
+    fn new(seed: u8, carried: &[&Bundle]) -> Self {
+        let mut disk = MemoryDisk::default();
+        for (place, bundle) in (0_u64..).zip(carried) {
+            let bytes = bundle.encode();
+            let record = BundleRecord {
+                place,
+                destination: bundle.destination().node_id(),
+                source: bundle.source().node_id(),
+                neighbour: bundle.source().node_id(),
+                bytes: u64::try_from(bytes.len()).unwrap(),
+                class: bundle.class(),
+                age_ms: bundle.age_ms(),
+                remaining_ms: 1_000_000_000,
+                kept_since: Instant::ZERO,
+                copies: 8,
+                handed_at: None,
+                may_fragment: true,
+                fragment: bundle.primary().fragment.is_some(),
+            };
+            disk.commit(vec![
+                Op::put(Table::Index, *bundle.content_id().as_bytes(), record.encode()),
+                Op::put(Table::Bundles, place.to_be_bytes(), bytes),
+            ]);
+        }
+        disk.sync();
+        let settings = Settings {
+            name: "node".to_owned(),
+            tasks_enabled: false,
+            tasks_concurrent: 1,
+            task_limits: NodeLimits::default(),
+            engine: Limits::default(),
+            own_cap: u64::MAX,
+        };
+        let secrets = Secrets { identity: Identity::from_seed(&[seed; 32]), prekeys: Prekeys::default() };
+        let core = Core::restore(secrets, settings, &[seed; 32], CLOCK, &disk).unwrap();
+        let mut node = Self { core, disk, waiting: VecDeque::new() };
+        node.collect();
+        node.settle();
+        node
+    }
+
+    fn collect(&mut self) {
+        while let Some(output) = self.core.poll() {
+            match output {
+                Output::Commit { commit, batch, .. } => self.waiting.push_back((commit, batch)),
+                Output::KeepPrekeys { .. } => self.input(Input::PrekeysKept { durable: true }),
+                _ => {}
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.core.handle(CLOCK, input, &self.disk);
+        self.collect();
+    }
+
+    /// The batch that waits at this place becomes durable.
+    fn durable(&mut self, place: usize) {
+        let (commit, batch) = self.waiting.remove(place).unwrap();
+        self.disk.commit(batch);
+        self.disk.sync();
+        self.input(Input::Committed { commit, durable: true });
+    }
+
+    fn settle(&mut self) {
+        while !self.waiting.is_empty() {
+            self.durable(0);
+        }
+    }
+
+    /// What the engine asks for where a contact is too short.
+    fn cut(&mut self, id: Digest) {
+        self.core.act(cairn_engine::Action::Fragment { id, piece_bytes: PIECE_BYTES });
+        self.core.after_input(&self.disk);
+        self.collect();
+    }
+
+    fn rows(&self, table: Table) -> BTreeSet<Vec<u8>> {
+        let mut rows = BTreeSet::new();
+        self.disk.for_each_key(table, &mut |key, _| rows.extend([key.to_vec()])).unwrap();
+        rows
+    }
+
+    /// The pieces are here, each once, in the index, in their rows and in the books.
+    fn assert_in_pieces(&mut self, pieces: &[Bundle]) {
+        self.settle();
+        let ids: BTreeSet<Vec<u8>> =
+            pieces.iter().map(|piece| piece.content_id().as_bytes().to_vec()).collect();
+        assert_eq!(self.rows(Table::Index), ids);
+        assert_eq!(self.rows(Table::Bundles).len(), pieces.len(), "no row that nobody knows of");
+        let mut bytes = 0;
+        for id in &ids {
+            let row = self.disk.get(Table::Index, id).unwrap().unwrap();
+            let record = BundleRecord::decode(&row).unwrap();
+            let stored = self.disk.get(Table::Bundles, &record.place.to_be_bytes()).unwrap().unwrap();
+            let bundle = Bundle::decode(&stored, &cairn_bundle::Limits::default()).unwrap();
+            assert_eq!(bundle.content_id().as_bytes().as_slice(), id.as_slice());
+            bytes += record.bytes;
+        }
+        let count = u64::try_from(pieces.len()).unwrap();
+        assert_eq!(self.core.engine.bundles_carried(), count);
+        assert_eq!((self.core.engine.used().bundles, self.core.engine.used().bytes), (count, bytes));
+    }
+}
+
+/// Moves frames until both are silent.
+fn talk(a: &mut Node, b: &mut Node, link: u64) {
+    loop {
+        let (there, back) = (a.core.poll_transmit(link, &a.disk), b.core.poll_transmit(link, &b.disk));
+        a.collect();
+        b.collect();
+        if there.is_none() && back.is_none() {
+            return;
+        }
+        there.into_iter().for_each(|bytes| b.input(Input::Bytes { link, bytes }));
+        back.into_iter().for_each(|bytes| a.input(Input::Bytes { link, bytes }));
+    }
+}
+
+fn meet(a: &mut Node, b: &mut Node, link: u64) {
+    let (of_a, of_b) = (a.core.node_id(), b.core.node_id());
+    a.input(Input::LinkUp { link, peer: of_b });
+    b.input(Input::LinkUp { link, peer: of_a });
+    talk(a, b, link);
+}
+
+fn whole() -> (Bundle, Vec<Bundle>) {
+    let far = Identity::from_seed(&[99; 32]).node_id();
+    let draft = Draft {
+        destination: Eid::node(&far, "inbox").unwrap(),
+        source_service: "inbox",
+        creation: CreationTimestamp { time_ms: 0, seq: 1 },
+        lifetime_ms: 1_000_000_000,
+        hop_limit: 8,
+        class: Class::Normal,
+        age_ms: Some(0),
+        may_fragment: true,
+        admin_record: false,
+        payload: &[7; 30_000],
+    };
+    let whole = plain(&draft, &Identity::from_seed(&[7; 32])).unwrap();
+    let pieces = whole.fragment_to_fit(usize::try_from(PIECE_BYTES).unwrap()).unwrap();
+    assert!(pieces.len() > 2);
+    (whole, pieces)
+}
+
+#[test]
+fn a_piece_that_a_peer_brings_while_the_same_is_cut_here_is_not_counted_twice() {
+    let (whole, pieces) = whole();
+    let (mut here, mut peer) = (Node::new(1, &[&whole]), Node::new(2, &[&pieces[1]]));
+    here.cut(whole.content_id());
+    assert_eq!(here.waiting.len(), 1);
+    meet(&mut here, &mut peer, 1);
+    assert_eq!(here.waiting.len(), 1, "what is on its way to the disk already is not taken");
+    assert_eq!(peer.core.engine.counters()["refused by a peer: it is full"], 1);
+    here.assert_in_pieces(&pieces);
+}
+
+#[test]
+fn a_cut_waits_for_a_piece_that_is_on_its_way_to_the_disk() {
+    let (whole, pieces) = whole();
+    for durable in [true, false] {
+        let (mut here, mut peer) = (Node::new(1, &[&whole]), Node::new(2, &[&pieces[1]]));
+        meet(&mut here, &mut peer, 1);
+        let is_piece = |(_, batch): &(CommitId, Batch)| batch.iter().any(|op| op.table() == Table::Index);
+        let piece = here.waiting.iter().position(is_piece).unwrap();
+        let (commit, batch) = here.waiting.remove(piece).unwrap();
+        here.cut(whole.content_id());
+        here.settle();
+        assert!(here.rows(Table::Index).contains(whole.content_id().as_bytes().as_slice()), "not cut yet");
+        if durable {
+            here.disk.commit(batch);
+            here.disk.sync();
+        }
+        here.input(Input::Committed { commit, durable });
+        here.assert_in_pieces(&pieces);
+    }
+}
+
+#[test]
+fn a_piece_that_is_carried_already_stays_and_the_others_are_cut() {
+    let (whole, pieces) = whole();
+    let mut here = Node::new(1, &[&pieces[0], &whole, &pieces[2]]);
+    here.cut(whole.content_id());
+    here.assert_in_pieces(&pieces);
+}
+
+#[test]
+fn what_fits_as_it_is_stays_whole() {
+    let (_, pieces) = whole();
+    let mut here = Node::new(1, &[&pieces[1]]);
+    here.cut(pieces[1].content_id());
+    here.assert_in_pieces(&pieces[1..2]);
+}
