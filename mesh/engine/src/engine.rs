@@ -165,6 +165,10 @@ impl Engine {
             Event::Hold { item, bytes, scope, place } => self.hold(item, bytes, scope, place),
             Event::Drop { item } => self.drop_item(item),
             Event::Carry { id, record } => {
+                if record.is_own() {
+                    // What others sent gives way; what this node made is carried whether there is room or not.
+                    self.make_room(&record, catalogue);
+                }
                 self.quotas.add(&record);
                 self.carry(id, &record);
             }
@@ -284,6 +288,19 @@ impl Engine {
     #[must_use]
     pub const fn used(&self) -> Amount {
         self.quotas.used()
+    }
+
+    /// Whether this node may make so much more: what it made itself and still carries never gives way, so it has to stay
+    /// within what the store has for bundles. Its host asks before it takes an order that it could not keep.
+    #[must_use]
+    pub fn has_room_for_own(&self, more: Amount) -> bool {
+        self.own().plus(more).is_within(self.limits.quota.total)
+    }
+
+    /// What this node made itself and still carries.
+    #[must_use]
+    pub const fn own(&self) -> Amount {
+        self.quotas.own()
     }
 
     /// How many copies of a new bundle of this node may be under way at a time.

@@ -17,6 +17,13 @@ pub const PIECES_MAX: u64 = 4_096;
 /// What every fragment repeats at most, as far as the number of fragments goes.
 const REPEATED_BYTES: u64 = 512;
 
+/// What carriers add to a bundle on its way at most: the previous node, a longer hop count, a longer age. A bundle that
+/// leaves its author with so many bytes less than the largest item passes every node with that limit.
+pub const CARRIED_BYTES_MAX: u64 = 256;
+
+/// Bytes by which an age may grow while it waits for a link.
+const AGED_BYTES_MAX: u64 = 8;
+
 /// Frames that one fragment may take on a link with small frames: what is lost when the link breaks.
 const FRAMES_PER_PIECE: u64 = 16;
 
@@ -55,7 +62,8 @@ pub fn piece_bytes(record: &BundleRecord, passage: &Passage) -> Option<u64> {
         return None;
     }
     let bytes = record.bytes;
-    let too_large = (bytes > passage.item_bytes_max).then_some(passage.item_bytes_max);
+    let too_large = bytes.saturating_add(AGED_BYTES_MAX) > passage.item_bytes_max;
+    let too_large = too_large.then(|| passage.item_bytes_max.saturating_sub(CARRIED_BYTES_MAX));
     // Forecasts are optimistic as often as not: a quarter of a contact is not counted on.
     let too_long = passage.volume_bytes.filter(|volume| bytes > volume / 4 * 3);
     let too_long = too_long.map(|volume| volume / PIECES_PER_CONTACT);
@@ -80,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_bundle_goes_whole_wherever_it_can() {
-        assert_eq!(piece_bytes(&sized(8 << 20), &STREAM), None);
+        assert_eq!(piece_bytes(&sized((8 << 20) - AGED_BYTES_MAX), &STREAM), None);
         let contact = Passage { volume_bytes: Some(4_000_000), ..STREAM };
         assert_eq!(piece_bytes(&sized(3_000_000), &contact), None);
         let radio = Passage { mtu: Some(233), ..STREAM };
@@ -93,7 +101,9 @@ mod tests {
         assert_eq!(piece_bytes(&sized(3_000_001), &contact), Some(500_000));
         let radio = Passage { mtu: Some(233), ..STREAM };
         assert_eq!(piece_bytes(&sized(3_729), &radio), Some(3_728));
-        assert_eq!(piece_bytes(&sized((8 << 20) + 1), &STREAM), Some(8 << 20));
+        // Its pieces pass further nodes with the same limit.
+        let least = (8 << 20) - AGED_BYTES_MAX + 1;
+        assert_eq!(piece_bytes(&sized(least), &STREAM), Some((8 << 20) - CARRIED_BYTES_MAX));
         let forbidden = BundleRecord { may_fragment: false, ..sized(9 << 20) };
         assert_eq!(piece_bytes(&forbidden, &contact), None);
     }

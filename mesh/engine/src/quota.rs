@@ -244,6 +244,12 @@ impl Quotas {
         if share.bundles == 0 || store.bundles == 0 { 0 } else { share.bytes.min(store.bytes) }
     }
 
+    /// What this node made itself and still carries.
+    #[must_use]
+    pub const fn own(&self) -> Amount {
+        self.total.minus(self.foreign)
+    }
+
     /// What is carried in all.
     #[must_use]
     pub const fn used(&self) -> Amount {

@@ -199,9 +199,11 @@ impl Session {
         }
     }
 
-    /// What goes through this link, as far as it is known.
+    /// What goes through this link, as far as it is known; no item of more than `item_bytes_max` leaves here.
     pub(crate) fn passage(&self, item_bytes_max: u64) -> Passage {
         let LinkProperties { mtu, rate_bytes_s, expected_ms } = self.properties;
+        let item_bytes_max =
+            self.meet.peer_item_bytes_max().map_or(item_bytes_max, |max| max.min(item_bytes_max));
         Passage { mtu, volume_bytes: Passage::volume(rate_bytes_s, expected_ms), item_bytes_max }
     }
 

@@ -267,6 +267,12 @@ impl Meet {
         self.incoming.is_settled_of(topic) && self.outgoing.is_settled_of(topic)
     }
 
+    /// Bytes of the largest item that the peer takes; `None` before its Hello.
+    #[must_use]
+    pub const fn peer_item_bytes_max(&self) -> Option<u64> {
+        self.peer_item_bytes_max
+    }
+
     /// The Hello that this side says.
     #[must_use]
     pub const fn hello(&self) -> &Hello {

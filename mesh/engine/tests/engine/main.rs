@@ -7,6 +7,7 @@
     reason = "helpers of tests may fail loudly, and count in small numbers"
 )]
 
+mod backlog;
 mod carried;
 mod choices;
 mod heights;

@@ -1,6 +1,7 @@
 //! What peers send: checked here, stored by the driver, and only then counted and acknowledged.
 
 use cairn_bundle::{Bundle, Digest, NodeId, OpenError, Opened, open};
+use cairn_engine::quota::Amount;
 use cairn_engine::{Event, Scope, Ticket};
 use cairn_ledger::VerifiedEntry;
 use cairn_link::{Item, RefuseReason, Topic};
@@ -278,7 +279,10 @@ impl Core {
             After::Hold { item, bytes, scope, place } => {
                 self.engine(Event::Hold { item, bytes, scope, place });
             }
-            After::Carry { id, record } => self.engine(Event::Carry { id, record }),
+            After::Carry { id, record } => {
+                self.own_waiting = self.own_waiting.minus(Amount::one(record.bytes));
+                self.engine(Event::Carry { id, record });
+            }
             After::OwnBlob { id, bytes } => self.have_blob(id, bytes),
             After::OwnCard { card } => self.card_is_durable(*card),
             After::Renew => self.engine(Event::Renew),

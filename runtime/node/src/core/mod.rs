@@ -39,6 +39,7 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cairn_bundle::{Digest, Identity, NodeId};
+use cairn_engine::quota::Amount;
 use cairn_engine::{Action, CloseReason, Engine, Event, Instant, LinkId};
 use cairn_ledger::Ledger;
 use cairn_link::{Item, Mode, Transmit, encode_chunk};
@@ -209,6 +210,8 @@ pub struct Core {
     pieces: Pieces,
     notices: notices::Notices,
     cutting: Vec<(Digest, u64)>,
+    /// Own bundles that are on their way to the disk, and so not in the engine's books yet.
+    own_waiting: Amount,
     /// Node time at which this life began: it goes on over restarts.
     began_ms: u64,
     /// Node time as it was written down last.

@@ -5,6 +5,7 @@ use cairn_bundle::{
     SealingKey, SenderClock, seal,
 };
 use cairn_engine::BundleRecord;
+use cairn_engine::quota::Amount;
 
 use super::commit::{After, Tx};
 use super::keys::sender_clock;
@@ -36,6 +37,12 @@ pub enum CannotSend {
     /// The payload is too large, or the service has no valid name.
     #[error("the bundle cannot be written: {0}")]
     Seal(String),
+    /// What this node made itself and nobody has received yet never gives way, and fills what the store has for bundles.
+    #[error("bundles of this node that are not delivered yet fill the store: {waiting_bytes} bytes wait")]
+    Full {
+        /// Bytes of these.
+        waiting_bytes: u64,
+    },
 }
 
 impl Core {
@@ -97,12 +104,19 @@ impl Core {
         let (bundle, sealed) = self.write_bundle(to, service, class, payload)?;
         let id = bundle.content_id();
         let bytes = bundle.encode();
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let waiting = self.own_waiting.plus(Amount::one(length));
+        if !self.engine.has_room_for_own(waiting) {
+            self.count("own bundles that found no room");
+            return Err(CannotSend::Full { waiting_bytes: self.engine.own().plus(self.own_waiting).bytes });
+        }
+        self.own_waiting = waiting;
         let record = BundleRecord {
             place: 0,
             destination: Some(*to),
             source: Some(self.me),
             neighbour: None,
-            bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            bytes: length,
             class,
             age_ms: Some(0),
             remaining_ms: LIFETIME_MS,

@@ -10,6 +10,7 @@ use cairn_store::{Read, Table};
 use cairn_task::LoadedJob;
 
 use super::commit::{After, RequestId, Tx};
+use super::outbound::CannotSend;
 use super::wire::{FILE_NAME_BYTES_MAX, Message, SERVICE_INBOX, TEXT_BYTES_MAX, is_plain_file_name};
 use super::{Core, Output};
 use crate::control::api::{KeyKind, Request, Response};
@@ -309,7 +310,13 @@ impl Core {
         let payload = message.encode();
         self.check_item_size(payload.len())?;
         let mut tx = Tx::default();
-        let (id, sealed) = self.send_bundle(&mut tx, &to, SERVICE_INBOX, class, &payload).map_err(No::new)?;
+        let sent = self.send_bundle(&mut tx, &to, SERVICE_INBOX, class, &payload);
+        let (id, sealed) = sent.map_err(|error| match error {
+            CannotSend::Full { .. } => {
+                No::or(error, "meet somebody who carries some of them on, or raise store.size_max")
+            }
+            CannotSend::NoCard | CannotSend::Seal(_) => No::new(error),
+        })?;
         let because = sealed.fallback.map(|fallback| fallback.to_string());
         let order =
             OrderRecord { sealed: Some((sealed.kind.into(), because)), ..OrderRecord::new(content, &id) };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cairn_board::{Board, BoardSecret};
 use cairn_bundle::card::SignedCard;
 use cairn_bundle::{Bundle, Digest};
+use cairn_engine::quota::Amount;
 use cairn_engine::{BundleRecord, Engine, Event, Instant, Scope};
 use cairn_ledger::{Inserted, Ledger, VerifiedEntry};
 use cairn_link::{Item, Topic};
@@ -99,6 +100,7 @@ impl Core {
             pieces: Pieces::default(),
             notices: Notices::default(),
             cutting: Vec::new(),
+            own_waiting: Amount::ZERO,
             began_ms,
             time_kept: clock.now,
             plan_text: String::new(),

@@ -113,7 +113,9 @@ impl OldIds {
     /// Learns which rows of the new form there are already, so that they are numbered on.
     fn find(disk: &dyn Read) -> Result<Self, ReadError> {
         let mut past = Past::default();
-        disk.for_each(Table::Seen, &mut |key, value| drop(past.restore(key, value)))?;
+        disk.for_each(Table::Seen, &mut |key, value| {
+            let _ = past.restore(key, value);
+        })?;
         Ok(Self { past, from: Vec::new() })
     }
 

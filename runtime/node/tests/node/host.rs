@@ -32,7 +32,7 @@ pub(crate) struct Node {
     pub(crate) file_works: bool,
 }
 
-fn settings(name: &str) -> Settings {
+pub(crate) fn settings(name: &str) -> Settings {
     Settings {
         name: name.to_owned(),
         tasks_enabled: false,
@@ -44,12 +44,16 @@ fn settings(name: &str) -> Settings {
 }
 
 pub(crate) fn start(home: &Path, seed: u8, clock: Clock) -> (Store, Core) {
+    start_with(home, seed, clock, settings(&format!("node {seed}")))
+}
+
+pub(crate) fn start_with(home: &Path, seed: u8, clock: Clock, settings: Settings) -> (Store, Core) {
     let store = Store::open(home.join("store"), Options::default()).unwrap();
     let prekeys = PrekeysFile::new(home).load().unwrap().prekeys;
     let secrets = Secrets { identity: Identity::from_seed(&[seed; 32]), prekeys };
     let mut random = [seed; 32];
     random[1..9].copy_from_slice(&clock.wall.unwrap_or(1).to_be_bytes());
-    let core = Core::restore(secrets, settings(&format!("node {seed}")), &random, clock, &store).unwrap();
+    let core = Core::restore(secrets, settings, &random, clock, &store).unwrap();
     (store, core)
 }
 

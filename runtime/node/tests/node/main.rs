@@ -9,5 +9,6 @@
 
 mod host;
 mod prekeys;
+mod sending;
 mod streams;
 mod upgrade;
