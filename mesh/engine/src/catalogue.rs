@@ -20,3 +20,13 @@ pub trait Catalogue {
     /// Up to `max` carried bundles in order of their ids, from the first id that is not below `start`.
     fn scan(&self, start: &Digest, max: usize) -> Vec<(Digest, BundleRecord)>;
 }
+
+impl<C: Catalogue + ?Sized> Catalogue for &C {
+    fn record(&self, id: &Digest) -> Option<BundleRecord> {
+        (**self).record(id)
+    }
+
+    fn scan(&self, start: &Digest, max: usize) -> Vec<(Digest, BundleRecord)> {
+        (**self).scan(start, max)
+    }
+}

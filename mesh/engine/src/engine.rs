@@ -24,6 +24,7 @@ use crate::holdings::Holdings;
 use crate::limits::Limits;
 use crate::names::Names;
 use crate::noticed::Noticed;
+use crate::overlay::Overlay;
 use crate::pace::Pace;
 use crate::quota::{Amount, Quotas};
 use crate::record::BundleRecord;
@@ -33,7 +34,6 @@ use crate::session::{Opening, Session};
 use crate::sweep::Sweep;
 use crate::time::Instant;
 use crate::told::Told;
-use crate::unsaid::Unsaid;
 
 /// The service that stands for the node itself in a previous-node block.
 const NODE_SERVICE: &str = "meet";
@@ -91,7 +91,8 @@ pub struct Engine {
     comparisons_begun: u64,
     seed: [u8; 32],
     actions: VecDeque<Action>,
-    unsaid: Unsaid,
+    /// What was decided and whose actions were not handed out.
+    unsaid: Overlay,
     counters: BTreeMap<&'static str, u64>,
 }
 
@@ -131,7 +132,7 @@ impl Engine {
             comparisons_begun: 0,
             seed: [0; 32],
             actions: VecDeque::new(),
-            unsaid: Unsaid::default(),
+            unsaid: Overlay::default(),
             counters: BTreeMap::new(),
             limits,
         }
@@ -215,7 +216,7 @@ impl Engine {
     pub fn poll_action(&mut self) -> Option<Action> {
         let action = self.actions.pop_front()?;
         if let Action::Update { id, .. } | Action::Forget { id, .. } = &action {
-            self.unsaid.said(id);
+            self.unsaid.shown(id);
         }
         Some(action)
     }

@@ -5,6 +5,7 @@ use cairn_engine::{BundleRecord, Catalogue as _, Event, Gone, Instant, LinkId, T
 use cairn_link::{Item, RefuseReason, Topic, Transmit};
 use cairn_store::{Read, Table};
 
+use super::catalogue::DiskIndex;
 use super::clock::Clock;
 use super::commit::{After, Tx, table_of};
 use super::{AgedBundle, Core};
@@ -18,7 +19,7 @@ impl Core {
     /// Hands what is queued to the engine and does what it asks for.
     pub(super) fn run_engine(&mut self, disk: &dyn Read) {
         while let Some(event) = self.to_engine.pop_front() {
-            self.engine.handle(self.clock.now, event, &self.unwritten.over(disk));
+            self.engine.handle(self.clock.now, event, &self.unwritten.over(DiskIndex(disk)));
             self.act_for_engine();
         }
     }
@@ -35,7 +36,7 @@ impl Core {
 
     /// What the engine would send next on a link; what it decides on the way is done as well.
     pub(super) fn engine_transmit(&mut self, link: LinkId, disk: &dyn Read) -> Option<Transmit> {
-        let transmit = self.engine.poll_transmit(link, &self.unwritten.over(disk));
+        let transmit = self.engine.poll_transmit(link, &self.unwritten.over(DiskIndex(disk)));
         if self.act_for_engine() {
             self.after_input(disk);
         }
@@ -74,7 +75,7 @@ impl Core {
         len: u64,
         disk: &dyn Read,
     ) -> Option<Vec<u8>> {
-        let catalogue = self.unwritten.over(disk);
+        let catalogue = self.unwritten.over(DiskIndex(disk));
         let place = catalogue.record(&id)?.place.to_be_bytes();
         let age_add_ms = self.engine.age_to_add(link, &id, &catalogue);
         if age_add_ms == 0 {
@@ -97,7 +98,7 @@ impl Core {
 
     /// A bundle for somebody else, if its source signed it or nobody says so.
     pub(super) fn keep(&mut self, ticket: Ticket, id: Digest, mut record: BundleRecord, bytes: Vec<u8>) {
-        if self.unwritten.is_on_its_way(&id) || self.pieces.is_being_cut(&id) {
+        if self.unwritten.contains(&id) || self.pieces.is_being_cut(&id) {
             // An earlier copy is being deleted, which must not take this one along; or the same piece was cut here.
             self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
             return;

@@ -1,12 +1,12 @@
 //! What rotted on the disk: written again from memory, or forgotten so that peers give it again.
 
 use cairn_bundle::Digest;
-use cairn_engine::{Catalogue as _, Event};
+use cairn_engine::{Catalogue as _, Event, Overlay};
 use cairn_link::{Item, Topic};
 use cairn_store::{Read, Table};
 
 use super::Core;
-use super::catalogue::Unwritten;
+use super::catalogue::DiskIndex;
 use super::commit::{After, Tx};
 
 /// Records that are read at a time on the way to the one whose bytes are damaged.
@@ -83,11 +83,11 @@ impl Core {
 }
 
 fn find_place(
-    unwritten: &Unwritten,
+    unwritten: &Overlay,
     place: u64,
     disk: &dyn Read,
 ) -> Option<(Digest, cairn_engine::BundleRecord)> {
-    let catalogue = unwritten.over(disk);
+    let catalogue = unwritten.over(DiskIndex(disk));
     let mut start = Digest([0; 32]);
     loop {
         let slice = catalogue.scan(&start, SLICE);

@@ -10,6 +10,7 @@ use cairn_engine::{CloseReason, Event, LinkId};
 use cairn_link::{Hello, Item, Mode, ParcelWriter, Topic, Transmit, encode_chunk, parcel, parcel_frames};
 use cairn_store::Read;
 
+use super::catalogue::DiskIndex;
 use super::clock::Clock;
 use super::commit::Tx;
 use super::outbound::CannotSend;
@@ -75,7 +76,7 @@ impl Core {
             return Parcel::ForOthers;
         }
         let id = bundle.content_id();
-        if self.engine.has(&Item { topic: Topic::Bundle, id }, &self.unwritten.over(disk)) {
+        if self.engine.has(&Item { topic: Topic::Bundle, id }, &self.unwritten.over(DiskIndex(disk))) {
             return Parcel::Known;
         }
         let opened = match open(&bundle, &self.identity, &self.keys.prekeys) {

@@ -274,7 +274,7 @@ impl Core {
                     self.engine(Event::Carry { id, record });
                 }
             }
-            After::Written { id } => self.unwritten.written(&id),
+            After::Written { id } => self.unwritten.shown(&id),
             After::OwnEntry { id, to } => self.own_entry_durable(id, to),
             After::Hold { item, bytes, scope, place } => {
                 self.engine(Event::Hold { item, bytes, scope, place });

@@ -40,7 +40,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cairn_bundle::{Digest, Identity, NodeId};
 use cairn_engine::quota::Amount;
-use cairn_engine::{Action, CloseReason, Engine, Event, Instant, LinkId};
+use cairn_engine::{Action, CloseReason, Engine, Event, Instant, LinkId, Overlay};
 use cairn_ledger::Ledger;
 use cairn_link::{Item, Mode, Transmit, encode_chunk};
 use cairn_store::{Batch, Read, Table};
@@ -59,7 +59,6 @@ pub use rng::SeedRng;
 pub use upgrade::{UpgradeError, upgrade};
 
 use boards::Boards;
-use catalogue::Unwritten;
 use commit::{Commits, Finished, Tx};
 use executor::Tasks;
 use inbox::Inbox;
@@ -204,7 +203,8 @@ pub struct Core {
     engine: Engine,
     /// What the engine is going to be told.
     to_engine: VecDeque<Event>,
-    unwritten: Unwritten,
+    /// Records that were handed to the store and are not durable yet: changed, or deleted.
+    unwritten: Overlay,
     next_place: u64,
     past: Past,
     pieces: Pieces,

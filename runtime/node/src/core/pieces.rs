@@ -9,6 +9,7 @@ use cairn_link::RefuseReason;
 use cairn_store::{Read, Table};
 
 use super::Core;
+use super::catalogue::DiskIndex;
 use super::commit::{After, Tx};
 
 /// Fragments that are here for this node, until their whole is.
@@ -93,7 +94,7 @@ impl Core {
         piece_bytes: u64,
         disk: &dyn Read,
     ) -> Option<(BundleRecord, Vec<(Digest, Bundle)>)> {
-        let record = self.unwritten.over(disk).record(&id)?;
+        let record = self.unwritten.over(DiskIndex(disk)).record(&id)?;
         let stored = disk.get(Table::Bundles, &record.place.to_be_bytes()).ok().flatten()?;
         let bundle = Bundle::decode(&stored, &self.settings.engine.bundle).ok()?;
         let pieces = bundle.fragment_to_fit(usize::try_from(piece_bytes).ok()?).ok()?;
@@ -113,7 +114,7 @@ impl Core {
         let mut carried = Vec::new();
         for (piece_id, piece) in pieces {
             // One that is carried already stays as it is.
-            if self.unwritten.over(disk).record(&piece_id).is_some() {
+            if self.unwritten.over(DiskIndex(disk)).record(&piece_id).is_some() {
                 continue;
             }
             let bytes = piece.encode();

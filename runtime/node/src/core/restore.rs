@@ -6,13 +6,12 @@ use cairn_board::{Board, BoardSecret};
 use cairn_bundle::card::SignedCard;
 use cairn_bundle::{Bundle, Digest};
 use cairn_engine::quota::Amount;
-use cairn_engine::{BundleRecord, Engine, Event, Instant, Scope};
+use cairn_engine::{BundleRecord, Engine, Event, Instant, Overlay, Scope};
 use cairn_ledger::{Inserted, Ledger, VerifiedEntry};
 use cairn_link::{Item, Topic};
 use cairn_store::{Read, ReadError, Table};
 use minicbor::{Decoder, Encoder};
 
-use super::catalogue::Unwritten;
 use super::commit::{Commits, Tx, parse_peer_item_key};
 use super::inbox::INBOX_LAST;
 use super::keys::{CARD, CARD_COUNTER, PREKEY_AGE, Secrets, first_card};
@@ -94,7 +93,7 @@ impl Core {
             me,
             engine: Engine::new(me, settings.engine.clone()),
             to_engine: VecDeque::new(),
-            unwritten: Unwritten::default(),
+            unwritten: Overlay::default(),
             next_place: 0,
             past: Past::default(),
             pieces: Pieces::default(),

@@ -7,6 +7,7 @@ use cairn_store::{Read, Table};
 
 use super::Core;
 use super::RequestId;
+use super::catalogue::DiskIndex;
 use super::commit::Tx;
 use super::requests::{No, Reply};
 use crate::control::api::{CarriedInfo, ForecastInfo, NextHopInfo, Response, RouteInfo};
@@ -46,7 +47,7 @@ impl Core {
 
     pub(super) fn list_carried(&self, max: u32, disk: &dyn Read) -> Response {
         let max = usize::try_from(max).unwrap_or(LIST_MAX).min(LIST_MAX);
-        let found = self.unwritten.over(disk).scan(&Digest([0; 32]), max);
+        let found = self.unwritten.over(DiskIndex(disk)).scan(&Digest([0; 32]), max);
         Response::Carrying {
             bundles: found.iter().map(|(id, record)| self.carried_info(id, record)).collect(),
         }
@@ -96,7 +97,7 @@ impl Core {
                 "see: cairn route list",
             ));
         };
-        let found = self.unwritten.over(disk).scan(&first, 2);
+        let found = self.unwritten.over(DiskIndex(disk)).scan(&first, 2);
         let mut found = found.into_iter().filter(|(id, _)| id.to_string().starts_with(text));
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),

@@ -1,4 +1,5 @@
-//! Decisions that the catalogue does not show yet, because their actions were not handed out.
+//! Decisions over a catalogue that does not show them yet: because their actions were not handed out, or because what
+//! came of them is still on its way to the disk.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -8,45 +9,52 @@ use cairn_bundle::Digest;
 use crate::catalogue::Catalogue;
 use crate::record::BundleRecord;
 
-/// Records as they are decided: changed, or gone.
+/// Records as they were decided: changed, or gone.
 #[derive(Debug, Default)]
-pub(crate) struct Unsaid {
-    /// With the number of actions that are still queued.
+pub struct Overlay {
+    /// With the number of steps that the catalogue does not show.
     records: BTreeMap<Digest, (u32, Option<BundleRecord>)>,
 }
 
-impl Unsaid {
-    /// An action about this bundle was queued.
-    pub(crate) fn note(&mut self, id: Digest, record: Option<BundleRecord>) {
-        let queued = self.records.get(&id).map_or(0, |(queued, _)| *queued);
-        self.records.insert(id, (queued.saturating_add(1), record));
+impl Overlay {
+    /// The record was changed, or deleted (`None`); the catalogue will show it after one more step.
+    pub fn note(&mut self, id: Digest, record: Option<BundleRecord>) {
+        let steps = self.records.get(&id).map_or(0, |(steps, _)| *steps);
+        self.records.insert(id, (steps.saturating_add(1), record));
     }
 
-    /// An action about this bundle was handed out: the catalogue shows it.
-    pub(crate) fn said(&mut self, id: &Digest) {
-        if let Some((queued, _)) = self.records.get_mut(id) {
-            *queued = queued.saturating_sub(1);
-            if *queued == 0 {
+    /// The catalogue shows one step more. After the last one, what it shows counts.
+    pub fn shown(&mut self, id: &Digest) {
+        if let Some((steps, _)) = self.records.get_mut(id) {
+            *steps = steps.saturating_sub(1);
+            if *steps == 0 {
                 self.records.remove(id);
             }
         }
     }
 
-    /// What the catalogue shows, and what was decided since.
-    pub(crate) const fn over<'a>(&'a self, catalogue: &'a dyn Catalogue) -> View<'a> {
-        View { unsaid: self, catalogue }
+    /// Whether the catalogue does not show everything yet that was decided of a bundle.
+    #[must_use]
+    pub fn contains(&self, id: &Digest) -> bool {
+        self.records.contains_key(id)
+    }
+
+    /// What a catalogue shows, and what was decided since.
+    pub const fn over<C: Catalogue>(&self, catalogue: C) -> Overlaid<'_, C> {
+        Overlaid { overlay: self, catalogue }
     }
 }
 
-/// See [`Unsaid::over`].
-pub(crate) struct View<'a> {
-    unsaid: &'a Unsaid,
-    catalogue: &'a dyn Catalogue,
+/// See [`Overlay::over`].
+#[derive(Debug)]
+pub struct Overlaid<'a, C> {
+    overlay: &'a Overlay,
+    catalogue: C,
 }
 
-impl Catalogue for View<'_> {
+impl<C: Catalogue> Catalogue for Overlaid<'_, C> {
     fn record(&self, id: &Digest) -> Option<BundleRecord> {
-        match self.unsaid.records.get(id) {
+        match self.overlay.records.get(id) {
             Some((_, record)) => record.clone(),
             None => self.catalogue.record(id),
         }
@@ -60,7 +68,7 @@ impl Catalogue for View<'_> {
             let wanted = max.saturating_sub(found.len());
             let slice = self.catalogue.scan(&from, wanted);
             let next = slice.last().filter(|_| slice.len() == wanted).and_then(|(id, _)| id.successor());
-            found.extend(slice.into_iter().filter_map(|(id, record)| match self.unsaid.records.get(&id) {
+            found.extend(slice.into_iter().filter_map(|(id, record)| match self.overlay.records.get(&id) {
                 Some((_, changed)) => Some((id, changed.clone()?)),
                 None => Some((id, record)),
             }));
@@ -109,22 +117,22 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_shows_until_all_its_actions_are_handed_out() {
+    fn a_decision_shows_until_the_catalogue_has_taken_all_its_steps() {
         let id = |n: u8| Digest([n; 32]);
         let map = Map((0..6).map(|n| (id(n), record(n))).collect());
-        let mut unsaid = Unsaid::default();
-        unsaid.note(id(1), Some(record(9)));
-        unsaid.note(id(1), None);
-        unsaid.note(id(3), Some(record(7)));
-        unsaid.said(&id(1));
-        let view = unsaid.over(&map);
+        let mut overlay = Overlay::default();
+        overlay.note(id(1), Some(record(9)));
+        overlay.note(id(1), None);
+        overlay.note(id(3), Some(record(7)));
+        overlay.shown(&id(1));
+        let view = overlay.over(&map);
         assert_eq!((view.record(&id(1)), view.record(&id(3))), (None, Some(record(7))));
         let ids: Vec<u8> = view.scan(&id(0), 3).into_iter().map(|(id, _)| id.0[0]).collect();
         assert_eq!(ids, [0, 2, 3], "a gap does not make a slice short");
         assert_eq!(view.scan(&id(4), 10).len(), 2);
-        unsaid.said(&id(1));
-        unsaid.said(&id(3));
-        assert_eq!(unsaid.over(&map).record(&id(1)), Some(record(1)));
-        assert!(unsaid.records.is_empty());
+        overlay.shown(&id(1));
+        overlay.shown(&id(3));
+        assert_eq!(overlay.over(&map).record(&id(1)), Some(record(1)));
+        assert!(overlay.records.is_empty());
     }
 }
