@@ -319,6 +319,23 @@ fn who_begins_over_and_over_is_told_heights_once_a_minute() {
     assert_served(&mut host);
 }
 
+#[test]
+fn who_was_told_heights_is_heard_once_in_answer() {
+    let mut host = rich();
+    let mut liar = beginning(&mut host, false);
+    liar.talk(&mut host);
+    liar.meet.say_reconcile(Topic::Board, start(1));
+    liar.talk(&mut host);
+    assert_eq!((liar.heights, liar.offered), (2, 0));
+    let first = place_of(&text(0, 1, '.')).unwrap().stream;
+    for height in (0..20).rev() {
+        liar.lie(&mut host, vec![(first, height)]);
+    }
+    // Of the stream that it said to be behind in, what lies above the first that it said.
+    assert_eq!((liar.offered, host.counter("heights out of turn")), (200 - 19, 19));
+    assert_served(&mut host);
+}
+
 /// A liar with which the host begins, or one that begins itself.
 fn beginning(host: &mut Host, host_begins: bool) -> Liar {
     let begins = |seed: &u8| (host.me.as_bytes() < Host::new(*seed).me.as_bytes()) == host_begins;
