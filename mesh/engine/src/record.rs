@@ -175,12 +175,13 @@ impl BundleRecord {
     }
 
     /// Copies that may be handed on at `now`. Once all of them went on and no delivery notice came for as long as it had
-    /// been here before (at least [`RENEW_MS_MIN`]), a carrier gets one back and the author `renewed`: whoever got them
-    /// may be gone for good. Each time it waits twice as long.
+    /// been here before (at least [`RENEW_MS_MIN`], and a quarter of the lifetime that was left: notices take their time as
+    /// well), a carrier gets one back and the author `renewed`: whoever got them may be gone for good. Each time it waits
+    /// twice as long.
     #[must_use]
     pub fn tokens(&self, now: Instant, renewed: u8) -> u8 {
         let Some(handed_at) = self.handed_at.filter(|_| self.copies == 0) else { return self.copies };
-        let patience = (handed_at - self.kept_since).max(RENEW_MS_MIN);
+        let patience = (handed_at - self.kept_since).max(RENEW_MS_MIN).max(self.remaining_at(handed_at) / 4);
         match now - handed_at >= patience {
             true if self.is_own() => renewed.max(1),
             true => 1,

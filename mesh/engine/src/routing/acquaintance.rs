@@ -9,6 +9,8 @@ use crate::routing::week::Week;
 pub(crate) const GAP_S_MAX: u64 = 1 << 24;
 /// A neighbour met only once is not expected back sooner than after an hour.
 const ONCE_S: u64 = 3_600;
+/// Nor is its usual absence shorter than this: a stranger is no way to anywhere until it has come again.
+const ONCE_USUAL_S: u64 = 3 * 86_400;
 /// So many gaps weigh as much in the mean as all earlier ones together.
 const MEMORY: u32 = 8;
 /// A link that comes back within this time had not been away.
@@ -71,10 +73,7 @@ impl Acquaintance {
             return;
         }
         let gap_s = ((now - self.ended) / 1_000).min(GAP_S_MAX);
-        self.gaps = self.gaps.saturating_add(1);
-        let weight = u64::from(self.gaps.min(MEMORY));
-        self.gap_s = towards(self.gap_s, gap_s, weight);
-        self.gap_squared = towards(self.gap_squared, gap_s * gap_s, weight);
+        self.note_gap(gap_s);
         self.started = now;
     }
 
@@ -122,10 +121,31 @@ impl Acquaintance {
         if self.gaps == 0 {
             let up_s = self.contact_s.max(current_s);
             let gap_s = observed_s.saturating_sub(up_s);
+            // Who was here more often than not stays, by and large.
+            let gap_s = if gap_s <= up_s { gap_s } else { gap_s.max(ONCE_USUAL_S) };
             return share(gap_s, gap_s, gap_s.saturating_add(up_s));
         }
         let up_s = self.contact_s.max(current_s);
+        // A gap that is longer than usual counts before it is over, or else two visits of one day make a weekly bus
+        // look daily.
+        let away_s = self.away_s(now).min(GAP_S_MAX);
+        if away_s > self.gap_s {
+            let mut longer = self.clone();
+            longer.note_gap(away_s);
+            return share(
+                longer.residual_s(longer.variation()),
+                longer.gap_s,
+                longer.gap_s.saturating_add(up_s),
+            );
+        }
         share(self.residual_s(self.variation()), self.gap_s, self.gap_s.saturating_add(up_s))
+    }
+
+    fn note_gap(&mut self, gap_s: u64) {
+        self.gaps = self.gaps.saturating_add(1);
+        let weight = u64::from(self.gaps.min(MEMORY));
+        self.gap_s = towards(self.gap_s, gap_s, weight);
+        self.gap_squared = towards(self.gap_squared, gap_s * gap_s, weight);
     }
 
     /// Seconds without a contact; zero while a link is up.
@@ -209,6 +229,26 @@ mod tests {
         assert!(just_left > 9 * HOUR, "{just_left}");
         let typical = bus.typical_s(at(s), s);
         assert!((4 * HOUR..6 * HOUR).contains(&typical), "{typical}");
+    }
+
+    #[test]
+    fn two_visits_in_one_day_do_not_make_a_weekly_bus_daily() {
+        let (bus, s) = met([6 * HOUR]);
+        assert!(bus.typical_s(at(s), s) < 8 * HOUR);
+        let after_days = |days: u64| bus.typical_s(at(s + days * 24 * HOUR), s + days * 24 * HOUR);
+        assert!(after_days(2) > 24 * HOUR && after_days(6) > 2 * after_days(2), "{}", after_days(6));
+        assert_eq!(bus.gaps, 1, "to ask changes nothing");
+    }
+
+    #[test]
+    fn who_came_once_is_no_way_to_anywhere_and_who_stays_is() {
+        let (guest, s) = met([]);
+        assert!(guest.typical_s(at(s + HOUR), s + HOUR) > 48 * HOUR);
+        let node = Identity::from_seed(&[1; 32]).node_id();
+        let mut late = Acquaintance::new(node, at(HOUR));
+        late.link_up(at(HOUR), None, true);
+        assert!(late.typical_s(at(HOUR + 60), HOUR + 60) > 48 * HOUR);
+        assert!(late.typical_s(at(9 * HOUR), 9 * HOUR) < HOUR);
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl Strategy for Direct {
             Way::Give { peer, transfer_ms } if question.destination.as_ref() == Some(peer) => {
                 Some(Forecast { delay_ms: transfer_ms, transmissions: 1, next: half(peer) })
             }
-            Way::Give { .. } | Way::Wait { .. } => None,
+            Way::Give { .. } | Way::Wait { .. } | Way::Without { .. } => None,
         }
     }
 }

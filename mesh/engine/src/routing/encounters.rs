@@ -13,6 +13,7 @@ use cairn_link::RouteClaim;
 use crate::Instant;
 use crate::routing::acquaintance::Acquaintance;
 use crate::routing::limits::RoutingLimits;
+use crate::routing::plan_route::PlanRoutes;
 use crate::routing::question::Question;
 use crate::routing::strategy::{Forecast, Half, Moment, Strategy, StrategyName, Way, half};
 
@@ -20,9 +21,7 @@ use crate::routing::strategy::{Forecast, Half, Moment, Strategy, StrategyName, W
 /// than the straight one.
 const HOP_S: u64 = 1;
 /// Neighbours that are remembered for one destination.
-pub(crate) const VIAS_MAX: usize = 3;
-/// A claim that is not repeated counts as longer by its age over this.
-const AGE_PART: u64 = 8;
+pub(crate) const VIAS_MAX: usize = 4;
 
 /// Where a neighbour stands in [`Encounters::known`].
 pub(crate) type Slot = u16;
@@ -137,8 +136,8 @@ impl Encounters {
         self.retain(|node, via| via.slot != slot || said.binary_search(node).is_ok());
     }
 
-    /// Puts one claim into the table. `typical` remembers how long each neighbour is waited for.
-    fn take(&mut self, now: Instant, node: Half, via: Via, typical: &mut Vec<Option<u64>>) {
+    /// Puts one claim into the table. `typical` remembers who is linked, and how long each neighbour is waited for.
+    fn take(&mut self, now: Instant, node: Half, via: Via, typical: &mut Vec<Option<(bool, u64)>>) {
         if !self.claims.contains_key(&node) && self.claims.len() >= self.limits.destinations_max {
             self.make_room(now);
         }
@@ -155,20 +154,14 @@ impl Encounters {
         }
         let mut dropped = None;
         if vias.len() >= VIAS_MAX {
-            let since = self.since;
-            let known = &self.known;
-            let mut score = |via: &Via| {
-                let met_s = memo(typical, via.slot, || match known.get(usize::from(via.slot)) {
-                    Some(Some(known)) => known.who.typical_s(now, observed_s(since, now)),
-                    Some(None) | None => u64::MAX / 4,
-                });
-                met_s.saturating_add(aged_s(via, now))
+            let observed_s = observed_s(self.since, now);
+            let met_s = |slot| match self.known.get(usize::from(slot)) {
+                Some(Some(known)) => (known.who.is_up(), known.who.typical_s(now, observed_s)),
+                Some(None) | None => (false, u64::MAX / 4),
             };
-            let worst =
-                vias.iter().enumerate().max_by_key(|(_, via)| score(via)).map(|(at, via)| (at, score(via)));
-            match worst {
-                // The newcomer is met right now, so its claim alone counts.
-                Some((at, score)) if score > u64::from(via.delay_s) => {
+            match weakest(vias, now, |slot| memo(typical, slot, || met_s(slot))) {
+                // What somebody who is linked now claims counts by itself; the newcomer is linked.
+                Some((at, linked, claim_s)) if !linked || claim_s > u64::from(via.delay_s) => {
                     dropped = Some(vias.swap_remove(at).slot);
                 }
                 Some(_) | None => return,
@@ -302,23 +295,65 @@ impl Encounters {
         self.slots.get(name).and_then(|&slot| self.known_at(slot)).map(|known| known.who.node)
     }
 
-    fn expected_s(&self, moment: Moment, slot: Slot) -> Option<u64> {
+    /// Seconds until a neighbour is met: as the plan says, or as was learned, whichever is sooner.
+    fn expected_s(&self, moment: Moment, plan: &PlanRoutes, slot: Slot) -> Option<u64> {
         let observed_s = observed_s(self.since, moment.now);
-        self.known_at(slot).map(|known| known.who.expected_s(moment.now, moment.wall_s, observed_s))
+        let known = self.known_at(slot)?;
+        let learned_s = known.who.expected_s(moment.now, moment.wall_s, observed_s);
+        if learned_s == 0 || plan.is_empty() {
+            return Some(learned_s);
+        }
+        let planned_s = plan.meets_s(moment, &half(&known.who.node));
+        Some(planned_s.map_or(learned_s, |planned_s| planned_s.min(learned_s)))
     }
 
-    /// The best way to a destination that does not use a contact with `except` which is up now.
-    fn wait(&self, moment: Moment, target: &Half, except: Option<Slot>) -> Option<Forecast> {
+    /// Whether a neighbour is linked, has come back before, or is planned to come: who was met once may never come again.
+    pub(crate) fn returns(&self, moment: Moment, plan: &PlanRoutes, name: &Half) -> bool {
+        let known = self.slots.get(name).and_then(|&slot| self.known_at(slot));
+        known.is_some_and(|known| known.who.gaps > 0 || known.who.is_up())
+            || plan.meets_s(moment, name).is_some()
+    }
+
+    /// Milliseconds since a neighbour was last met: none while it is linked, and for ever if it is not known.
+    pub(crate) fn away_ms(&self, moment: Moment, name: &Half) -> u64 {
+        let known = self.slots.get(name).and_then(|&slot| self.known_at(slot));
+        known.map_or(u64::MAX, |known| known.who.away_s(moment.now).saturating_mul(1_000))
+    }
+
+    /// Seconds until a neighbour is met, from a moment chosen at random.
+    fn typical_s(&self, moment: Moment, slot: Slot) -> Option<u64> {
+        let observed_s = observed_s(self.since, moment.now);
+        Some(self.known_at(slot)?.who.typical_s(moment.now, observed_s))
+    }
+
+    /// Milliseconds until this node meets `target` itself.
+    pub(crate) fn meeting_ms(&self, moment: Moment, plan: &PlanRoutes, target: &Half) -> Option<u64> {
+        let slot = *self.slots.get(target)?;
+        Some(self.expected_s(moment, plan, slot)?.saturating_mul(1_000))
+    }
+
+    /// The best way to a destination that does not use a contact with `except` which is up now, nor `without` at all.
+    fn wait(
+        &self,
+        moment: Moment,
+        plan: &PlanRoutes,
+        target: &Half,
+        (except, without): (Option<Slot>, Option<Slot>),
+    ) -> Option<Forecast> {
         let direct = self.slots.get(target).and_then(|&slot| {
-            let delay_ms = self.expected_s(moment, slot)?.saturating_mul(1_000);
+            let delay_ms = self.expected_s(moment, plan, slot)?.saturating_mul(1_000);
             Some(Forecast { delay_ms, transmissions: 1, next: *target })
         });
         let vias = self.claims.get(target).into_iter().flatten().filter_map(|via| {
             let known = self.known_at(via.slot).filter(|known| self.is_proven(known))?;
+            if Some(via.slot) == without {
+                return None;
+            }
+            let typical_s = self.typical_s(moment, via.slot)?;
             let met_s = if Some(via.slot) == except {
-                known.who.typical_s(moment.now, observed_s(self.since, moment.now))
+                typical_s
             } else {
-                self.expected_s(moment, via.slot)?
+                self.expected_s(moment, plan, via.slot)?.min(typical_s)
             };
             let delay_s = met_s.saturating_add(HOP_S).saturating_add(self.claimed_s(via, moment.now)?);
             let (delay_ms, next) = (delay_s.saturating_mul(1_000), half(&known.who.node));
@@ -327,20 +362,26 @@ impl Encounters {
         direct.into_iter().chain(vias).min_by_key(Forecast::key)
     }
 
-    /// What a claim is worth now; `None` once it is too old.
+    /// What a claim is worth now; `None` once it is too old. It ages from the end of the contact in which it was made, and
+    /// by all the time since: whoever repeats a claim repeats its age, so that what neighbours tell each other in a circle
+    /// grows as fast as time passes, and what is heard anew at its origin wins. During the contact it is kept up to date.
     fn claimed_s(&self, via: &Via, now: Instant) -> Option<u64> {
         let age_s = u64::from(seconds(now).saturating_sub(via.heard_s));
-        (age_s <= self.limits.claim_age_s_max).then(|| aged_s(via, now))
+        let away_s = self.known_at(via.slot).map_or(0, |known| known.who.away_s(now));
+        (age_s <= self.limits.claim_age_s_max).then(|| u64::from(via.delay_s).saturating_add(away_s))
     }
 
     /// All destinations that this node expects to reach without `except`, each with the expected seconds.
     pub(crate) fn reachable(&self, moment: Moment, except: Option<&Half>) -> BTreeMap<Half, u64> {
         let except_slot = except.and_then(|except| self.slots.get(except)).copied();
-        let mut expected = Vec::new();
+        let mut typical = Vec::new();
         let mut met_s =
-            |slot| memo(&mut expected, slot, || self.expected_s(moment, slot).unwrap_or(u64::MAX / 4));
-        let mut found: BTreeMap<Half, u64> =
-            self.slots.iter().map(|(name, &slot)| (*name, met_s(slot))).collect();
+            |slot| memo(&mut typical, slot, || self.typical_s(moment, slot).unwrap_or(u64::MAX / 4));
+        let linked = |slot| self.known_at(slot).is_some_and(|known| known.who.is_up());
+        let mut found: BTreeMap<Half, u64> = BTreeMap::new();
+        for (name, &slot) in &self.slots {
+            found.insert(*name, if linked(slot) { 0 } else { met_s(slot) });
+        }
         for (node, vias) in &self.claims {
             let vias = vias.iter().filter(|via| Some(via.slot) != except_slot);
             let delays = vias.filter_map(|via| {
@@ -360,13 +401,30 @@ impl Encounters {
     }
 }
 
-fn nearest_s(vias: &[Via]) -> u32 {
-    vias.iter().map(|via| via.delay_s).min().unwrap_or(u32::MAX)
+/// Which of several claims makes room: where it stands, whether its neighbour is linked, and its worth in seconds.
+/// The best in the long run stays, or a crowd that is linked now would drive out the one who comes once a week; of the
+/// others those go first who are away. `met` says whether a neighbour is linked, and its usual wait.
+fn weakest(
+    vias: &[Via],
+    now: Instant,
+    mut met: impl FnMut(Slot) -> (bool, u64),
+) -> Option<(usize, bool, u64)> {
+    let mut rated = Vec::with_capacity(vias.len());
+    for (at, via) in vias.iter().enumerate() {
+        let (linked, met_s) = met(via.slot);
+        let age_s = if linked { 0 } else { u64::from(seconds(now).saturating_sub(via.heard_s)) };
+        let claim_s = u64::from(via.delay_s).saturating_add(age_s);
+        rated.push((at, linked, claim_s, claim_s.saturating_add(met_s)));
+    }
+    let best = rated.iter().min_by_key(|(.., whole_s)| *whole_s).map(|(at, ..)| *at);
+    let spare = rated.into_iter().filter(|(at, ..)| Some(*at) != best);
+    let weakest = spare
+        .max_by_key(|(_, linked, claim_s, whole_s)| (!linked, if *linked { *claim_s } else { *whole_s }));
+    weakest.map(|(at, linked, claim_s, _)| (at, linked, claim_s))
 }
 
-fn aged_s(via: &Via, now: Instant) -> u64 {
-    let age_s = u64::from(seconds(now).saturating_sub(via.heard_s));
-    u64::from(via.delay_s).saturating_add(age_s / AGE_PART)
+fn nearest_s(vias: &[Via]) -> u32 {
+    vias.iter().map(|via| via.delay_s).min().unwrap_or(u32::MAX)
 }
 
 fn seconds(now: Instant) -> u32 {
@@ -378,7 +436,7 @@ fn observed_s(since: Option<Instant>, now: Instant) -> u64 {
 }
 
 /// The value for a slot, computed once.
-fn memo(values: &mut Vec<Option<u64>>, slot: Slot, compute: impl FnOnce() -> u64) -> u64 {
+fn memo<T: Copy>(values: &mut Vec<Option<T>>, slot: Slot, compute: impl FnOnce() -> T) -> T {
     let place = usize::from(slot);
     if values.len() <= place {
         values.resize(place.saturating_add(1), None);
@@ -389,26 +447,32 @@ fn memo(values: &mut Vec<Option<u64>>, slot: Slot, compute: impl FnOnce() -> u64
     }
 }
 
-impl Strategy for Encounters {
+/// What was learned, next to the plan: a claim of a neighbour that the plan leads to counts from that meeting on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Learned<'a> {
+    pub(crate) encounters: &'a Encounters,
+    pub(crate) plan: &'a PlanRoutes,
+}
+
+impl Strategy for Learned<'_> {
     fn name(&self) -> StrategyName {
         StrategyName::Encounters
     }
 
     fn forecast(&self, moment: Moment, question: &Question, way: Way<'_>) -> Option<Forecast> {
+        let Self { encounters, plan } = *self;
         let target = half(question.destination.as_ref()?);
+        let slot_of = |peer: &NodeId| encounters.slots.get(&half(peer)).copied();
         match way {
             Way::Give { peer, transfer_ms } => {
-                let next = half(peer);
-                let slot = *self.slots.get(&next)?;
-                let via = self.claims.get(&target)?.iter().find(|via| via.slot == slot)?;
-                let delay_s = self.claimed_s(via, moment.now)?.saturating_add(HOP_S);
+                let slot = slot_of(peer)?;
+                let via = encounters.claims.get(&target)?.iter().find(|via| via.slot == slot)?;
+                let delay_s = encounters.claimed_s(via, moment.now)?.saturating_add(HOP_S);
                 let delay_ms = delay_s.saturating_mul(1_000).saturating_add(transfer_ms);
-                Some(Forecast { delay_ms, transmissions: 2, next })
+                Some(Forecast { delay_ms, transmissions: 2, next: half(peer) })
             }
-            Way::Wait { except } => {
-                let except = except.and_then(|except| self.slots.get(&half(except))).copied();
-                self.wait(moment, &target, except)
-            }
+            Way::Wait { except } => encounters.wait(moment, plan, &target, (except.and_then(slot_of), None)),
+            Way::Without { peer } => encounters.wait(moment, plan, &target, (None, slot_of(peer))),
         }
     }
 }

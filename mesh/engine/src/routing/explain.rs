@@ -55,12 +55,11 @@ impl Explanation {
         question: &Question,
     ) -> Self {
         let forecasts = |way: Way<'_>| -> Vec<StrategyForecast> {
-            let forecast = |strategy: &dyn crate::routing::Strategy| {
-                let forecast = strategy.forecast(moment, question, way);
+            let named = |(strategy, forecast): (StrategyName, Option<Forecast>)| {
                 let next = forecast.and_then(|forecast| table.encounters.node(&forecast.next));
-                StrategyForecast { strategy: strategy.name(), forecast, next }
+                StrategyForecast { strategy, forecast, next }
             };
-            table.strategies().into_iter().map(forecast).collect()
+            table.forecasts(moment, question, way).into_iter().map(named).collect()
         };
         let hops = table.encounters.linked().map(|peer| {
             let transfer_ms = links.get(&half(peer)).map_or(0, |link| link.transfer_ms(question.bytes));

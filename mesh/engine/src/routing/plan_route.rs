@@ -87,6 +87,11 @@ impl PlanRoutes {
         routes
     }
 
+    /// Whether there is nothing in it.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     fn place(&mut self, node: Half) -> usize {
         let next = self.names.len();
         let place = *self.places.entry(node).or_insert(next);
@@ -104,6 +109,11 @@ impl PlanRoutes {
         let known = self.names.iter().filter_map(|target| Some((*target, route(target)?)));
         let others = known.filter(|(_, route)| Some(&route.next) != except);
         others.map(|(target, route)| (target, route.delay_ms)).collect()
+    }
+
+    /// Seconds until a small bundle can be at `node`, if the plan leads there.
+    pub(crate) fn meets_s(&self, moment: Moment, node: &Half) -> Option<u64> {
+        self.route(moment, &self.me, node, 1).map(|route| route.delay_ms.div_ceil(1_000))
     }
 
     /// How a bundle of this size gets from `root` to `target`.
@@ -252,6 +262,10 @@ impl Strategy for PlanRoutes {
             }
             // The plan knows when the contact with the peer is over, and whether it comes again.
             Way::Wait { except: _ } => self.route(moment, &self.me, &target, question.bytes),
+            Way::Without { peer } => {
+                let route = self.route(moment, &self.me, &target, question.bytes)?;
+                (route.next != half(peer)).then_some(route)
+            }
         }
     }
 }

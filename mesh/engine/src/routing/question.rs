@@ -68,7 +68,9 @@ pub enum Why {
     Source,
     /// Hold: all copies that this node might make have been handed on; this one waits for the destination itself.
     Passive,
-    /// Hold: this node expects to deliver it in time, and the neighbour not clearly sooner.
+    /// Hold: this node is sure to meet the destination itself in time.
+    WillMeet,
+    /// Hold: this node knows a way that may well be in time, and the neighbour no clearly better one.
     SoonerHere,
     /// Hold: the last copy waits for somebody who is clearly better, or for the destination.
     LastCopy,
@@ -100,6 +102,7 @@ impl fmt::Display for Why {
             Self::Expired => "it expires before it could arrive",
             Self::Source => "this neighbour made it",
             Self::Passive => "all further copies have been handed on; this one waits for the destination",
+            Self::WillMeet => "this node meets the destination itself in time",
             Self::SoonerHere => {
                 "this node expects to deliver it in time, and this neighbour not clearly sooner"
             }

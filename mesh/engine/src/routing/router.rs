@@ -273,7 +273,8 @@ mod tests {
         let now = at(5 * HOUR);
         let all = router.own_claims(now, None, 100);
         assert_eq!(router.known_nodes(), all.len());
-        assert!(all.contains(&claim(9, 601)) && all.is_sorted_by_key(|told| told.node));
+        // Node 1 is linked for the first time: it is a way for now, not in general.
+        assert!(all.contains(&claim(9, 3 * 24 * HOUR + 601)) && all.is_sorted_by_key(|told| told.node));
         let for_one = router.claims_for(now, None, &id(1), 100);
         assert!(for_one.iter().all(|told| ![half(&id(1)), half(&id(9))].contains(&told.node)));
         let nearest = router.own_claims(now, None, 2);
@@ -311,6 +312,7 @@ mod tests {
         let mut router = router();
         router.heard_claims(at(6 * HOUR), &id(1), &[claim(8, 600), claim(0, 1), claim(1, 1)]);
         assert_eq!(router.table.encounters.claims.len(), 1);
+        router.link_down(at(6 * HOUR), None, &id(1));
         let waits = |s| {
             router
                 .explain(at(s), None, &question(8, 1))
@@ -322,6 +324,80 @@ mod tests {
         };
         assert!(waits(7 * HOUR) > waits(6 * HOUR));
         assert_eq!(waits(6 * HOUR + RoutingLimits::default().claim_age_s_max + 1), None);
+    }
+
+    #[test]
+    fn a_claim_ages_while_its_speaker_is_away_and_whoever_repeats_it_repeats_its_age() {
+        let mut router = router();
+        let told = |router: &Router, s| {
+            let claims = router.claims_for(at(s), None, &id(2), 100);
+            claims.into_iter().find(|told| told.node == half(&id(9))).map(|told| u64::from(told.delay_s))
+        };
+        let linked = [told(&router, 6 * HOUR), told(&router, 7 * HOUR)].map(Option::unwrap);
+        assert!(linked[1] <= linked[0], "what a linked neighbour says holds until it says something else");
+        router.link_down(at(7 * HOUR), None, &id(1));
+        let away = [told(&router, 7 * HOUR), told(&router, 17 * HOUR)].map(Option::unwrap);
+        assert!(away[1] >= away[0] + 10 * HOUR, "{away:?}");
+    }
+
+    #[test]
+    fn who_is_sure_to_meet_the_destination_gives_it_to_nobody_else() {
+        let mut router = router();
+        for day in 1..4 {
+            router.link_up(at(day * 2 * HOUR), None, id(7), &LinkProperties::default());
+            router.link_down(at(day * 2 * HOUR + 60), None, &id(7));
+        }
+        router.heard_claims(at(5 * HOUR), &id(1), &[claim(7, 60)]);
+        assert_eq!(why(&router, 1, &question(7, 8)), Why::WillMeet);
+        let urgent = Question { remaining_ms: HOUR * 1_000, ..question(7, 8) };
+        assert_eq!(why(&router, 1, &urgent), Why::Sooner);
+    }
+
+    #[test]
+    fn nothing_is_sprayed_while_a_way_is_likely_to_be_in_time() {
+        let mut router = router();
+        for visit in 2..5 {
+            router.link_up(at(visit * HOUR), None, id(3), &LinkProperties::default());
+            router.link_down(at(visit * HOUR + 60), None, &id(3));
+        }
+        router.brought(&id(3));
+        router.heard_claims(at(5 * HOUR), &id(3), &[claim(8, 40 * HOUR)]);
+        assert_eq!(why(&router, 2, &question(8, 8)), Why::SoonerHere);
+        let late = Question { remaining_ms: 10 * HOUR * 1_000, ..question(8, 8) };
+        assert_eq!(why(&router, 2, &late), Why::Spray);
+    }
+
+    #[test]
+    fn a_crowd_that_is_linked_now_does_not_drive_out_who_comes_again() {
+        let mut router = Router::new(id(0), RoutingLimits::default());
+        for visit in (0..=96).step_by(24) {
+            router.link_up(at(visit * HOUR), None, id(1), &LinkProperties::default());
+            router.heard_claims(at(visit * HOUR), &id(1), &[claim(9, 8 * HOUR)]);
+            router.link_down(at(visit * HOUR + 60), None, &id(1));
+        }
+        for peer in 10..30 {
+            router.link_up(at(100 * HOUR), None, id(peer), &LinkProperties::default());
+            router.heard_claims(at(100 * HOUR), &id(peer), &[claim(9, HOUR * u64::from(peer))]);
+        }
+        let ways = &router.table.encounters.claims[&half(&id(9))];
+        assert_eq!(ways.len(), crate::routing::encounters::VIAS_MAX);
+        let slot = router.table.encounters.slots[&half(&id(1))];
+        assert!(ways.iter().any(|via| via.slot == slot), "{ways:?}");
+    }
+
+    #[test]
+    fn a_claim_counts_from_the_meeting_that_the_plan_names() {
+        let mut router = router();
+        router.heard_claims(at(5 * HOUR), &id(1), &[claim(8, 600)]);
+        router.link_down(at(5 * HOUR), None, &id(1));
+        let waits = |router: &Router| {
+            let explained = router.explain(at(6 * HOUR), None, &question(8, 1));
+            explained.waiting.last().unwrap().forecast.unwrap().delay_ms / 1_000
+        };
+        assert!(waits(&router) > 5 * HOUR);
+        let text = alloc::format!("node a {}\nnode b {}\ncontact a b +7h +1h every=week\n", id(0), id(1));
+        router.set_plan(ContactPlan::parse(&text).unwrap());
+        assert_eq!(waits(&router), HOUR + 1 + 600 + HOUR, "an hour to the meeting, and an hour of age");
     }
 
     #[test]

@@ -41,6 +41,11 @@ pub enum Way<'a> {
         /// The neighbour that is not given it.
         except: Option<&'a NodeId>,
     },
+    /// It stays here and never goes through this neighbour: what would remain if the neighbour were not there.
+    Without {
+        /// The neighbour that is left out.
+        peer: &'a NodeId,
+    },
 }
 
 /// Names a strategy.

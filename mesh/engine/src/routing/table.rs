@@ -3,13 +3,13 @@
 use cairn_bundle::{Class, NodeId};
 
 use crate::routing::direct::Direct;
-use crate::routing::encounters::Encounters;
+use crate::routing::encounters::{Encounters, Learned};
 use crate::routing::epidemic::is_epidemic;
 use crate::routing::limits::RoutingLimits;
 use crate::routing::plan_route::PlanRoutes;
 use crate::routing::question::{Decision, Question, Rank, Why};
 use crate::routing::spray;
-use crate::routing::strategy::{Forecast, Moment, Strategy, StrategyName, Way};
+use crate::routing::strategy::{Forecast, Half, Moment, Strategy, StrategyName, Way, half};
 
 /// A bundle is expected to wait on for its time here over this, whatever neighbours say.
 const DOUBT: u64 = 2;
@@ -32,18 +32,27 @@ pub(crate) struct Best {
 }
 
 impl Table {
-    pub(crate) fn strategies(&self) -> [&dyn Strategy; 3] {
-        [&self.direct, &self.plan, &self.encounters]
+    /// What each strategy forecasts on a way.
+    pub(crate) fn forecasts(
+        &self,
+        moment: Moment,
+        question: &Question,
+        way: Way<'_>,
+    ) -> [(StrategyName, Option<Forecast>); 3] {
+        let learned = Learned { encounters: &self.encounters, plan: &self.plan };
+        let strategies: [&dyn Strategy; 3] = [&self.direct, &self.plan, &learned];
+        strategies.map(|strategy| (strategy.name(), strategy.forecast(moment, question, way)))
     }
 
-    /// The earliest arrival on a way that is still in time; of two the cheaper one.
+    /// The earliest arrival on a way; of two the cheaper one. What a plan says is exact and has to be in time; what was
+    /// learned is a mean.
     pub(crate) fn best(&self, moment: Moment, question: &Question, way: Way<'_>) -> Option<Best> {
-        let found = self.strategies().into_iter().filter_map(|strategy| {
-            let forecast = strategy.forecast(moment, question, way)?;
-            Some(Best { strategy: strategy.name(), forecast })
-        });
-        found
-            .filter(|best| best.forecast.delay_ms <= question.remaining_ms)
+        let forecasts = self.forecasts(moment, question, way).into_iter();
+        forecasts
+            .filter_map(|(strategy, forecast)| Some(Best { strategy, forecast: forecast? }))
+            .filter(|best| {
+                best.strategy == StrategyName::Encounters || best.forecast.delay_ms <= question.remaining_ms
+            })
             .min_by_key(|best| best.forecast.key())
     }
 
@@ -75,38 +84,55 @@ impl Table {
         if question.destination.is_none() {
             return self.spray(peer, question, Why::LastCopy);
         }
+        if self.will_meet(moment, question) {
+            return Decision::Hold { why: Why::WillMeet };
+        }
         let via = self.best(moment, question, Way::Give { peer, transfer_ms });
         let wait = self.best(moment, question, Way::Wait { except: Some(peer) });
-        self.compare(peer, question, via, wait)
+        let best_route = via.zip(wait).is_some_and(|(via, wait)| via.forecast.next == wait.forecast.next);
+        let alone = if best_route { self.best(moment, question, Way::Without { peer }) } else { wait };
+        self.compare(moment, peer, question, (via, wait, alone))
     }
 
-    fn compare(&self, peer: &NodeId, question: &Question, via: Option<Best>, wait: Option<Best>) -> Decision {
-        // What has been waiting for long for somebody's word will probably wait on: that neighbour has it already, or
-        // tells lies.
-        let waited_ms = wait.map(|wait| {
-            let hearsay = wait.strategy == StrategyName::Encounters && wait.forecast.transmissions > 1;
-            wait.forecast.delay_ms.max(if hearsay { question.held_ms / DOUBT } else { 0 })
-        });
-        let sure = waited_ms.is_some_and(|waited_ms| {
-            waited_ms.saturating_mul(u64::from(self.limits.sure_factor)) <= question.remaining_ms
-        });
+    fn compare(
+        &self,
+        moment: Moment,
+        peer: &NodeId,
+        question: &Question,
+        (via, wait, alone): (Option<Best>, Option<Best>, Option<Best>),
+    ) -> Decision {
+        // What waits for somebody who came and went will probably wait on: that neighbour has it already, or tells lies.
+        let doubted_ms = |best: Best| {
+            let hearsay = best.strategy == StrategyName::Encounters && best.forecast.transmissions > 1;
+            let passed = hearsay && self.encounters.away_ms(moment, &best.forecast.next) < question.held_ms;
+            best.forecast.delay_ms.max(if passed { question.held_ms / DOUBT } else { 0 })
+        };
+        let waited_ms = wait.map(doubted_ms);
+        let alone_ms = alone.map(doubted_ms);
+        let returns = |best: Best| self.encounters.returns(moment, &self.plan, &best.forecast.next);
+        let alone_sure = alone_ms.is_some_and(|ms| self.is_sure(ms, question)) && alone.is_some_and(returns);
         let word_alone =
             via.is_some_and(|via| via.strategy == StrategyName::Encounters) && !self.encounters.proven(peer);
         // A copy that has spent a quarter of its time here may as well take the risk.
         let risky = word_alone && question.copies == 1 && question.held_ms < question.remaining_ms / 3;
         if let Some(via) = via.filter(|_| !risky) {
-            let best_route = wait.is_some_and(|wait| wait.forecast.next == via.forecast.next);
-            let margin = if sure { self.limits.sure_margin_percent } else { self.limits.margin_percent };
+            // Whoever would be waited for is here now. But where others are as good, its forecast is a mean of chances,
+            // and each of them would take the bundle one step to the side.
+            let best_route = !alone_sure && wait.is_some_and(|wait| wait.forecast.next == via.forecast.next);
+            let margin =
+                if alone_sure { self.limits.sure_margin_percent } else { self.limits.margin_percent };
             let sooner =
-                waited_ms.is_none_or(|waited_ms| is_clearly_sooner(via.forecast.delay_ms, waited_ms, margin));
+                alone_ms.is_none_or(|alone_ms| is_clearly_sooner(via.forecast.delay_ms, alone_ms, margin));
             if best_route || sooner {
-                let waited_ms = waited_ms.unwrap_or(question.remaining_ms);
+                let waited_ms = alone_ms.unwrap_or(question.remaining_ms);
                 let rank = Rank::new(question, false, waited_ms.saturating_sub(via.forecast.delay_ms));
                 let why = if best_route { Why::BestRoute } else { Why::Sooner };
-                return Decision::Give { copies: self.tokens(peer, question, via.strategy), rank, why };
+                return Decision::Give { copies: self.tokens(peer, question, via), rank, why };
             }
         }
-        if sure {
+        // Forecasts of chance meetings are means: half of them come true earlier. Copies for everybody are for what nobody
+        // knows a way for.
+        if waited_ms.is_some_and(|ms| self.is_likely(ms, question)) && wait.is_some_and(returns) {
             return Decision::Hold { why: Why::SoonerHere };
         }
         if risky {
@@ -123,12 +149,35 @@ impl Table {
         self.spray(peer, question, Why::LastCopy)
     }
 
-    /// Tokens for a neighbour that is the better carrier. A plan is trusted with all of them, and bulk is moved rather
-    /// than copied; what neighbours claim is trusted with a share.
-    fn tokens(&self, peer: &NodeId, question: &Question, strategy: StrategyName) -> u8 {
-        let trusted = match strategy {
+    /// Whether this node is sure to meet the destination itself: no other way costs less.
+    fn will_meet(&self, moment: Moment, question: &Question) -> bool {
+        let destination = question.destination.as_ref().map(half);
+        let returns = |to: &Half| self.encounters.returns(moment, &self.plan, to);
+        let meeting_ms =
+            destination.filter(returns).and_then(|to| self.encounters.meeting_ms(moment, &self.plan, &to));
+        meeting_ms.is_some_and(|ms| self.is_sure(ms, question))
+    }
+
+    /// Whether something that takes so long is sure to happen in time.
+    fn is_sure(&self, delay_ms: u64, question: &Question) -> bool {
+        delay_ms.saturating_mul(u64::from(self.limits.sure_factor)) <= question.remaining_ms
+    }
+
+    /// Whether something that takes so long on average may well happen in time.
+    fn is_likely(&self, delay_ms: u64, question: &Question) -> bool {
+        delay_ms / u64::from(self.limits.likely_factor.max(1)) <= question.remaining_ms
+    }
+
+    /// Tokens for a neighbour that is the better carrier. A plan is trusted with all of them, and so is a neighbour that
+    /// has carried before and may well make it: this node keeps a passive copy, and its token comes back when no notice
+    /// does. Mere words are trusted with a share.
+    fn tokens(&self, peer: &NodeId, question: &Question, via: Best) -> u8 {
+        let trusted = match via.strategy {
             StrategyName::Direct | StrategyName::Plan => true,
-            StrategyName::Encounters => question.class == Class::Bulk && self.encounters.proven(peer),
+            StrategyName::Encounters => {
+                let moved = question.class == Class::Bulk || self.is_likely(via.forecast.delay_ms, question);
+                moved && self.encounters.proven(peer)
+            }
         };
         if trusted { question.copies } else { self.share(peer, question.copies) }
     }
