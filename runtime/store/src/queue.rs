@@ -12,7 +12,7 @@ use crate::fault::{Fault, contained};
 use crate::files::Files;
 use crate::medium::Medium;
 use crate::op::{Batch, CommitError, Limits, Op, Priority, Table, Usage};
-use crate::reading::View;
+use crate::reading::{KeptView, Reading, View};
 use crate::segments::Generation;
 use crate::writer::Writer;
 
@@ -103,6 +103,8 @@ pub(crate) struct Shared {
     pub(crate) state: RwLock<State>,
     usage: Mutex<Usage>,
     generation: Mutex<Generation>,
+    /// Locked after `state`, by who holds it.
+    kept: Mutex<Option<KeptView>>,
 }
 
 impl fmt::Debug for Shared {
@@ -131,6 +133,7 @@ impl Shared {
             state: RwLock::new(State::Open(database)),
             usage: Mutex::new(usage),
             generation: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -207,14 +210,43 @@ impl Shared {
 
     /// A view of what is durable now.
     pub(crate) fn view(&self) -> Result<View, Fault> {
+        self.view_of(&self.state())
+    }
+
+    fn view_of(&self, state: &State) -> Result<View, Fault> {
         // The generation first: who begins to read in between holds files that it could do without, never the other
         // way round.
         let generation = Generation::clone(&hold(&self.generation));
-        let txn = match &*self.state() {
+        let txn = match state {
             State::Open(database) => contained(|| Ok(database.begin_read()?))?,
             State::Broken(fault) => return Err(fault.clone()),
         };
         Ok(View { txn, _generation: generation })
+    }
+
+    /// Reads one table of what is durable now. The view is kept for the next reader until the next commit.
+    pub(crate) fn read<T>(
+        &self,
+        table: Table,
+        read: impl FnOnce(&Reading<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let state = self.state();
+        let mut kept = hold(&self.kept);
+        let view = match kept.take() {
+            Some(view) => view,
+            None => KeptView::new(self.view_of(&state)?),
+        };
+        let view = kept.insert(view);
+        let result = contained(|| read(&view.reading(self.files(), table)?));
+        if result.is_err() {
+            *kept = None;
+        }
+        result
+    }
+
+    /// Lets go of the view that was kept: what it shows is not what is durable any more, or nobody may read.
+    pub(crate) fn let_go(&self) {
+        *hold(&self.kept) = None;
     }
 
     /// Begins a new generation of readers; the one that ends.

@@ -22,12 +22,54 @@ type Rows = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 pub(crate) struct Reading<'a> {
     txn: &'a ReadTransaction,
     files: &'a dyn Files,
-    rows: Rows,
+    rows: Opened<'a, Rows>,
+}
+
+/// A table that is opened for one reader, or one that many share.
+enum Opened<'a, T> {
+    Own(T),
+    Shared(&'a T),
+}
+
+impl<T> core::ops::Deref for Opened<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Self::Own(value) => value,
+            Self::Shared(value) => value,
+        }
+    }
+}
+
+/// A view that is kept from one read to the next, with the tables that were opened: to begin a transaction and to open a
+/// table costs as much as reading a value.
+pub(crate) struct KeptView {
+    view: View,
+    tables: [Option<Rows>; Table::ALL.len()],
+}
+
+impl KeptView {
+    pub(crate) fn new(view: View) -> Self {
+        Self { view, tables: [const { None }; Table::ALL.len()] }
+    }
+
+    /// One table of this view.
+    pub(crate) fn reading<'a>(&'a mut self, files: &'a dyn Files, table: Table) -> Result<Reading<'a>, Fault> {
+        let txn = &self.view.txn;
+        let slot = Table::ALL.iter().position(|t| *t == table).and_then(|at| self.tables.get_mut(at));
+        let slot = slot.ok_or_else(|| corrupt("a table that is not one"))?;
+        let rows = match slot {
+            Some(rows) => rows,
+            None => slot.insert(txn.open_table(definition(table))?),
+        };
+        Ok(Reading { txn, files, rows: Opened::Shared(rows) })
+    }
 }
 
 impl<'a> Reading<'a> {
     pub(crate) fn new(txn: &'a ReadTransaction, files: &'a dyn Files, table: Table) -> Result<Self, Fault> {
-        Ok(Self { txn, files, rows: txn.open_table(definition(table))? })
+        Ok(Self { txn, files, rows: Opened::Own(txn.open_table(definition(table))?) })
     }
 
     pub(crate) fn len_of(&self, key: &[u8]) -> Result<Option<u64>, Fault> {

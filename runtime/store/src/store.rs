@@ -188,13 +188,10 @@ impl Store {
         self.writer.as_ref().is_some_and(|writer| writer.thread().id() == thread::current().id())
     }
 
-    /// Reads from a fresh view; once more if the file was closed in between because it was opened again.
+    /// Reads what is durable now; once more if the file was closed in between because it was opened again.
     fn read<T>(&self, table: Table, read: impl Fn(&Reading<'_>) -> Result<T, Fault>) -> Result<T, ReadError> {
-        let attempt = || {
-            let view = self.view()?;
-            contained(|| read(&Reading::new(&view.txn, self.shared.files(), table)?))
-                .inspect_err(|fault| self.shared.report(fault))
-        };
+        let attempt =
+            || self.shared.read(table, &read).inspect_err(|fault| self.shared.report(fault));
         match attempt() {
             Err(Fault::Closed) => attempt(),
             other => other,

@@ -34,6 +34,7 @@ impl Writer {
         let started = Instant::now();
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        shared.let_go();
         let result = loop {
             let database = match &mut *state {
                 State::Open(database) => database,
@@ -181,6 +182,7 @@ impl Writer {
         let (usage, sequence) = (shared.usage(), self.sequence.saturating_add(1));
         writing.finish(&usage, &usage, sequence)?;
         txn.commit()?;
+        self.shared.let_go();
         self.sequence = sequence;
         self.is_recorded = false;
         self.has_damage = true;

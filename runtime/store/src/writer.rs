@@ -191,6 +191,8 @@ impl Writer {
         if !dropped.is_empty() {
             self.segments.doom(shared.next_generation(), dropped);
         }
+        // Before anybody is told of the commit, and after the new generation has begun.
+        shared.let_go();
         Ok(outcomes)
     }
 
@@ -264,6 +266,7 @@ impl Writer {
         self.segments.sweep_again();
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        shared.let_go();
         // The old database must be gone, with its lock on the file, before the new one comes.
         let old = core::mem::replace(&mut *state, State::Broken(Fault::Closed));
         drop(catch_unwind(AssertUnwindSafe(move || drop(old))));
@@ -285,6 +288,7 @@ impl Writer {
         self.segments.reap(self.shared.medium.files());
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        shared.let_go();
         let old = core::mem::replace(&mut *state, State::Broken(Fault::Closed));
         if let State::Open(database) = old
             && contained(|| Ok(database.close()?)).is_ok()
