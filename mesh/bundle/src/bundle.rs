@@ -236,7 +236,15 @@ impl Bundle {
     /// # Errors
     /// If the hop limit is used up; the bundle must then not be forwarded.
     pub fn forwarded_by(&self, previous: &Eid, age_add_ms: u64) -> Result<Self, HopLimitExceeded> {
-        let mut next = self.clone();
+        self.clone().into_forwarded(previous, age_add_ms)
+    }
+
+    /// As [`Bundle::forwarded_by`], without a copy of the payload.
+    ///
+    /// # Errors
+    /// If the hop limit is used up.
+    pub fn into_forwarded(self, previous: &Eid, age_add_ms: u64) -> Result<Self, HopLimitExceeded> {
+        let mut next = self;
         if let Some(hops) = &mut next.hops {
             if hops.count >= u64::from(hops.limit) {
                 return Err(HopLimitExceeded { limit: hops.limit });
@@ -262,9 +270,14 @@ impl Bundle {
     /// Without an age block nothing changes.
     #[must_use]
     pub fn aged_by(&self, age_add_ms: u64) -> Self {
-        let mut aged = self.clone();
-        aged.age_by(age_add_ms);
-        aged
+        self.clone().into_aged(age_add_ms)
+    }
+
+    /// As [`Bundle::aged_by`], without a copy of the payload.
+    #[must_use]
+    pub fn into_aged(mut self, age_add_ms: u64) -> Self {
+        self.age_by(age_add_ms);
+        self
     }
 
     fn age_by(&mut self, age_add_ms: u64) {

@@ -84,7 +84,7 @@ impl Host {
 
     fn act(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Keep { ticket, id, record, bytes } => {
+            Action::Keep { ticket, id, record, bytes, bundle: _ } => {
                 self.index.0.insert(id, (record, bytes));
                 Some(Event::Taken { ticket, outcome: Ok(()) })
             }

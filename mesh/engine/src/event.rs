@@ -243,6 +243,8 @@ pub enum Action {
         /// The bundle as it will be sent on: with this node as the previous one, and a hop counted. Its source's
         /// signature is not checked yet.
         bytes: Vec<u8>,
+        /// What these bytes say, so that the caller can check the signature without reading them again.
+        bundle: Box<Bundle>,
     },
     /// A bundle for this node: deliver it and store its id in one step, then answer with [`Event::Taken`].
     Deliver {

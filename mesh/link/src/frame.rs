@@ -287,11 +287,18 @@ pub fn encode_hello(hello: &Hello) -> Vec<u8> {
 /// bytes have been read. At most [`CHUNK_BYTES_MAX`] bytes.
 #[must_use]
 pub fn encode_chunk(item: Item, total: u64, offset: u64, bytes: &[u8]) -> Vec<u8> {
-    framed(|e| {
+    let mut out = Vec::with_capacity(bytes.len().saturating_add(FRAME_BYTES_MAX - CHUNK_BYTES_MAX));
+    append_chunk(&mut out, item, total, offset, bytes);
+    out
+}
+
+/// As [`encode_chunk`], behind what is in `out` already.
+pub fn append_chunk(out: &mut Vec<u8>, item: Item, total: u64, offset: u64, bytes: &[u8]) {
+    append(out, |e| {
         e.array(6)?.u8(3)?.u8(item.topic.number())?.bytes(item.id.as_bytes())?;
         e.u64(total)?.u64(offset)?.bytes(bytes)?;
         Ok(())
-    })
+    });
 }
 
 pub(crate) fn encode_have(topic: Topic, ids: &[[u8; 32]]) -> Vec<u8> {
@@ -365,16 +372,23 @@ fn encode_ids(kind: u8, topic: Topic, ids: &[[u8; 32]]) -> Vec<u8> {
     })
 }
 
-fn framed(fill: impl FnOnce(&mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>>) -> Vec<u8> {
-    let mut encoder = Encoder::new(Vec::from([0; PREFIX_BYTES]));
-    fill(&mut encoder).expect("writing to a Vec cannot fail, and every field is written by its own method");
-    let mut frame = encoder.into_writer();
-    let body = u32::try_from(frame.len().saturating_sub(PREFIX_BYTES))
-        .expect("a frame is built from at most one chunk, 1,000 ids or a card");
-    if let Some(prefix) = frame.first_chunk_mut::<PREFIX_BYTES>() {
-        *prefix = body.to_be_bytes();
-    }
+fn framed(fill: impl FnOnce(&mut Encoder<&mut Vec<u8>>) -> Result<(), Error<Infallible>>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    append(&mut frame, fill);
     frame
+}
+
+fn append(out: &mut Vec<u8>, fill: impl FnOnce(&mut Encoder<&mut Vec<u8>>) -> Result<(), Error<Infallible>>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; PREFIX_BYTES]);
+    fill(&mut Encoder::new(out))
+        .expect("writing to a Vec cannot fail, and every field is written by its own method");
+    let Some((prefix, body)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut()) else {
+        return;
+    };
+    let body =
+        u32::try_from(body.len()).expect("a frame is built from at most one chunk, 1,000 ids or a card");
+    *prefix = body.to_be_bytes();
 }
 
 impl Frame<'_> {

@@ -92,7 +92,7 @@ pub mod reconcile;
 
 pub use event::{MeetError, MeetEvent, Transmit};
 pub use frame::{
-    CHUNK_BYTES_MAX, FRAME_BYTES_MAX, Frame, FrameError, RefuseReason, RouteClaim, encode_chunk,
+    CHUNK_BYTES_MAX, FRAME_BYTES_MAX, Frame, FrameError, RefuseReason, RouteClaim, append_chunk, encode_chunk,
 };
 pub use hello::Hello;
 pub use item::{Item, Topic};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cairn_bundle::{Digest, Identity};
-use cairn_engine::LinkId;
+use cairn_bundle::{Digest, Identity, OpenError, verify_source};
+use cairn_engine::{LinkId, Ticket};
 use cairn_node::core::{Attachment, CommitId, Core, Input, Output, Secrets, Settings, TaskId, TaskOutcome};
 use cairn_store::{Limits, Priority};
 
@@ -16,6 +16,9 @@ use crate::trace::Trace;
 use crate::violation::Violation;
 use crate::witness::Witness;
 
+/// The check of a bundle's source takes less than so long.
+const CHECK_MS_MAX: u64 = 20;
+
 /// Something that is going to happen.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -27,6 +30,8 @@ pub(crate) enum Event {
     Bytes { contact: u64, to: usize, bytes: Vec<u8>, last: bool },
     /// The prekeys of a node reach its disk.
     PrekeysKept { node: usize, life: u64, ring: Vec<u8> },
+    /// The source of a bundle was checked.
+    Checked { node: usize, life: u64, ticket: Ticket, outcome: Result<(), OpenError> },
     /// A contact is over.
     Cut { contact: u64 },
     /// One end notices that its link is gone.
@@ -225,6 +230,9 @@ impl World {
                 self.node_mut(node).prekeys = ring;
                 self.input(node, Input::PrekeysKept { durable: true });
             }
+            Event::Checked { node, life, ticket, outcome } if self.lives(node, life) => {
+                self.input(node, Input::Checked { ticket, outcome });
+            }
             Event::Start { node } => self.start(node)?,
             Event::Ask { node, ask } => self.ask_again(node, ask),
             Event::Arrive { node, files } => self.import(node, files),
@@ -233,6 +241,7 @@ impl World {
             Event::Synced { .. }
             | Event::Believed { .. }
             | Event::PrekeysKept { .. }
+            | Event::Checked { .. }
             | Event::LinkDown { .. }
             | Event::TaskDone { .. }
             | Event::Tick { .. } => {}
@@ -349,6 +358,11 @@ impl World {
         let now = self.now;
         match output {
             Output::Commit { commit, batch, own } => self.commit(node, commit, batch, own),
+            Output::Check { ticket, bundle } => {
+                let (life, delay) = (self.node(node).life, self.dice.pick(0..CHECK_MS_MAX));
+                let outcome = verify_source(&bundle).map(|_| ());
+                self.after(delay, Event::Checked { node, life, ticket, outcome });
+            }
             Output::KeepPrekeys { ring } => {
                 let (life, delay) = (self.node(node).life, self.dice.pick(0..self.faults.sync_ms_max.max(1)));
                 self.after(delay, Event::PrekeysKept { node, life, ring: ring.to_vec() });
@@ -509,6 +523,7 @@ const fn kind(input: &Input) -> &'static str {
         Input::LinkDown { .. } => "link down",
         Input::Bytes { .. } => "bytes",
         Input::PrekeysKept { .. } => "prekeys kept",
+        Input::Checked { .. } => "checked",
         Input::Committed { durable: true, .. } => "durable",
         Input::Committed { durable: false, .. } => "not durable",
         Input::TaskDone { .. } => "task done",

@@ -55,7 +55,11 @@ impl KeptView {
     }
 
     /// One table of this view.
-    pub(crate) fn reading<'a>(&'a mut self, files: &'a dyn Files, table: Table) -> Result<Reading<'a>, Fault> {
+    pub(crate) fn reading<'a>(
+        &'a mut self,
+        files: &'a dyn Files,
+        table: Table,
+    ) -> Result<Reading<'a>, Fault> {
         let txn = &self.view.txn;
         let slot = Table::ALL.iter().position(|t| *t == table).and_then(|at| self.tables.get_mut(at));
         let slot = slot.ok_or_else(|| corrupt("a table that is not one"))?;

@@ -190,8 +190,7 @@ impl Store {
 
     /// Reads what is durable now; once more if the file was closed in between because it was opened again.
     fn read<T>(&self, table: Table, read: impl Fn(&Reading<'_>) -> Result<T, Fault>) -> Result<T, ReadError> {
-        let attempt =
-            || self.shared.read(table, &read).inspect_err(|fault| self.shared.report(fault));
+        let attempt = || self.shared.read(table, &read).inspect_err(|fault| self.shared.report(fault));
         match attempt() {
             Err(Fault::Closed) => attempt(),
             other => other,

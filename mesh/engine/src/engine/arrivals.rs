@@ -109,12 +109,13 @@ impl Engine {
             return;
         }
         // It is kept as it will be sent on: this node is the previous one, and one hop is used up.
-        let Some(onward) = self.endpoint.as_ref().and_then(|here| bundle.forwarded_by(here, 0).ok()) else {
+        let here = self.endpoint.as_ref();
+        let Some(bundle) = here.and_then(|here| bundle.into_forwarded(here, 0).ok()) else {
             self.count("bundles refused: too many hops");
             self.settle(link, peer, item, Err(RefuseReason::NotWanted));
             return;
         };
-        let onward_bytes = onward.encode();
+        let onward_bytes = bundle.encode();
         let record = BundleRecord {
             place: 0,
             destination,
@@ -145,7 +146,13 @@ impl Engine {
         }
         self.quotas.add(&record);
         let ticket = self.pend(link, item, Some(record.clone()), brought_by);
-        self.actions.push_back(Action::Keep { ticket, id, record, bytes: onward_bytes });
+        self.actions.push_back(Action::Keep {
+            ticket,
+            id,
+            record,
+            bytes: onward_bytes,
+            bundle: Box::new(bundle),
+        });
     }
 
     fn pend(

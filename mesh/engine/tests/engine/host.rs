@@ -155,7 +155,7 @@ impl Host {
         match action {
             Action::Hello { .. } => self.hellos += 1,
             Action::Take { ticket, item, bytes, .. } => self.wait(ticket, item, bytes, Kept::Held),
-            Action::Keep { ticket, id, record, bytes } => {
+            Action::Keep { ticket, id, record, bytes, bundle: _ } => {
                 self.wait(ticket, bundle_item(id), bytes, Kept::Carried(record));
             }
             Action::Deliver { ticket, id, bundle, .. } => {

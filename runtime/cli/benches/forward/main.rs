@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p cairn --bench forward` runs real nodes on loopback, each with a store of its own below the target
 //! folder, and after them, if it is in the path, `dtnd` of dtn7-rs (`cargo install dtn7 --version 0.21.0 --locked`)
-//! with the same payloads, and what a bare redb makes of the same writes. Names of cases as arguments run only those.
+//! with the same payloads, and what redb, files and QUIC make of as many bytes without us. Names of cases as arguments run only those.
 //! Without the argument `--bench`, that is under `cargo test --benches`, little is sent and no time means anything.
 #![expect(
     clippy::unwrap_used,
@@ -56,6 +56,8 @@ fn main() {
     let root: &Path = &root.path().canonicalize().unwrap();
     if wanted("limit") {
         limit::run(root, sizes.relayed);
+        limit::files(root, sizes.large);
+        limit::stream(sizes.large);
     }
     let relayed = wanted("relay").then(|| ours::relay(root, sizes.relayed));
     if wanted("deliver") {

@@ -1,6 +1,8 @@
 //! Between the engine and the store: bundles that are carried, their rows and their records.
 
-use cairn_bundle::{Bundle, Class, Digest, OpenError, verify_source};
+use std::borrow::Cow;
+
+use cairn_bundle::{Bundle, Class, Digest, OpenError};
 use cairn_engine::{BundleRecord, Catalogue as _, Event, Gone, Instant, LinkId, Ticket};
 use cairn_link::{Item, RefuseReason, Topic, Transmit};
 use cairn_store::{Read, Table};
@@ -8,7 +10,11 @@ use cairn_store::{Read, Table};
 use super::catalogue::DiskIndex;
 use super::clock::Clock;
 use super::commit::{After, Tx, table_of};
-use super::{AgedBundle, Core};
+use super::{AgedBundle, Core, Output, Unchecked};
+
+/// Bundles with their age as of a contact that are remembered between two chunks, so that links which send at the same time
+/// do not make each other read a whole bundle for each chunk.
+pub(super) const AGED_MAX: usize = 4;
 
 impl Core {
     /// Queues an event for the engine.
@@ -57,11 +63,11 @@ impl Core {
         offset: u64,
         len: u64,
         disk: &dyn Read,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Cow<'_, [u8]>> {
         let bytes = match item.topic {
             Topic::Bundle => self.read_bundle(link, item.id, offset, len, disk)?,
             Topic::Notice | Topic::Ledger | Topic::Board | Topic::Blob => {
-                disk.read_range(table_of(item.topic), item.id.as_bytes(), offset, len).ok().flatten()?
+                disk.read_range(table_of(item.topic), item.id.as_bytes(), offset, len).ok().flatten()?.into()
             }
         };
         (u64::try_from(bytes.len()) == Ok(len)).then_some(bytes)
@@ -74,36 +80,55 @@ impl Core {
         offset: u64,
         len: u64,
         disk: &dyn Read,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Cow<'_, [u8]>> {
         let catalogue = self.unwritten.over(DiskIndex(disk));
         let place = catalogue.record(&id)?.place.to_be_bytes();
         let age_add_ms = self.engine.age_to_add(link, &id, &catalogue);
         if age_add_ms == 0 {
-            return disk.read_range(Table::Bundles, &place, offset, len).ok().flatten();
+            return disk.read_range(Table::Bundles, &place, offset, len).ok().flatten().map(Cow::from);
         }
-        let known = self.aged.take().filter(|aged| (aged.link, aged.id) == (link, id));
-        let aged = match known {
+        let known = self.aged.iter().position(|aged| (aged.link, aged.id) == (link, id));
+        let aged = match known.and_then(|at| self.aged.remove(at)) {
             Some(aged) => aged,
             None => {
                 let stored = disk.get(Table::Bundles, &place).ok().flatten()?;
                 let bundle = Bundle::decode(&stored, &self.settings.engine.bundle).ok()?;
-                AgedBundle { link, id, bytes: bundle.aged_by(age_add_ms).encode() }
+                AgedBundle { link, id, bytes: bundle.into_aged(age_add_ms).encode() }
             }
         };
         let (from, count) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
-        let part = aged.bytes.get(from..from.checked_add(count)?).map(<[u8]>::to_vec);
-        self.aged = Some(aged);
-        part
+        let end = from.checked_add(count)?;
+        if end == aged.bytes.len() {
+            // The last part: it is not needed again.
+            let mut last = aged.bytes;
+            return (from <= end).then(|| last.split_off(from).into());
+        }
+        self.aged.truncate(AGED_MAX - 1);
+        self.aged.push_front(aged);
+        self.aged.front()?.bytes.get(from..end).map(Cow::from)
     }
 
-    /// A bundle for somebody else, if its source signed it or nobody says so.
-    pub(super) fn keep(&mut self, ticket: Ticket, id: Digest, mut record: BundleRecord, bytes: Vec<u8>) {
+    /// Has the source of a bundle for somebody else checked.
+    pub(super) fn check(&mut self, ticket: Ticket, unchecked: Unchecked, bundle: Box<Bundle>) {
+        let is_fragment = unchecked.record.fragment;
+        self.unchecked.insert(ticket, unchecked);
+        if is_fragment {
+            // What is signed is the whole.
+            self.keep(ticket, Err(OpenError::Fragment));
+        } else {
+            self.outputs.push_back(Output::Check { ticket, bundle });
+        }
+    }
+
+    /// Keeps a bundle for somebody else, if its source signed it or nobody says so.
+    pub(super) fn keep(&mut self, ticket: Ticket, outcome: Result<(), OpenError>) {
+        let Some(Unchecked { id, mut record, bytes }) = self.unchecked.remove(&ticket) else { return };
         if self.unwritten.contains(&id) || self.pieces.is_being_cut(&id) {
             // An earlier copy is being deleted, which must not take this one along; or the same piece was cut here.
             self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
             return;
         }
-        match self.check_source(&bytes) {
+        match outcome {
             Ok(()) => {}
             Err(OpenError::Signature) => {
                 self.count("bundles refused: forged");
@@ -123,11 +148,6 @@ impl Core {
         self.put_bundle(&mut tx, id, record, bytes);
         tx.then(After::Taken { ticket });
         self.commit_foreign(tx);
-    }
-
-    fn check_source(&self, bytes: &[u8]) -> Result<(), OpenError> {
-        let bundle = Bundle::decode(bytes, &self.settings.engine.bundle).map_err(|_| OpenError::Profile)?;
-        verify_source(&bundle).map(|_| ())
     }
 
     /// Writes a bundle and its record into a batch; where it lies is in the record that comes back.

@@ -38,11 +38,11 @@ mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cairn_bundle::{Digest, Identity, NodeId};
+use cairn_bundle::{Bundle, Digest, Identity, NodeId, OpenError};
 use cairn_engine::quota::Amount;
-use cairn_engine::{Action, CloseReason, Engine, Event, Instant, LinkId, Overlay};
+use cairn_engine::{Action, BundleRecord, CloseReason, Engine, Event, Instant, LinkId, Overlay, Ticket};
 use cairn_ledger::Ledger;
-use cairn_link::{Item, Mode, Transmit, encode_chunk};
+use cairn_link::{Item, Mode, Transmit, append_chunk};
 use cairn_store::{Batch, Read, Table};
 use cairn_task::NodeLimits;
 
@@ -119,6 +119,13 @@ pub enum Input {
         /// Whether it is durable; if not, nothing of it was stored.
         durable: bool,
     },
+    /// The source of a bundle was checked.
+    Checked {
+        /// As in [`Output::Check`].
+        ticket: Ticket,
+        /// What [`verify_source`](cairn_bundle::verify_source) said.
+        outcome: Result<(), OpenError>,
+    },
     /// The ring of prekeys was written, or could not be.
     PrekeysKept {
         /// Whether it is durable.
@@ -163,6 +170,14 @@ pub enum Output {
         batch: Batch,
         /// Whether it may use the reserve of a full store: facts of this node, and deletions.
         own: bool,
+    },
+    /// Check the source of a bundle with [`verify_source`](cairn_bundle::verify_source), then say so with
+    /// [`Input::Checked`]. It is most of what a carried bundle costs, and needs nothing of this node: other threads can do it.
+    Check {
+        /// To be named in the answer.
+        ticket: Ticket,
+        /// The bundle.
+        bundle: Box<Bundle>,
     },
     /// Overwrite the ring of prekeys where nothing of the one before is left, then say so with
     /// [`Input::PrekeysKept`]. The store is not such a place.
@@ -212,6 +227,7 @@ pub struct Core {
     cutting: Vec<(Digest, u64)>,
     /// Own bundles that are on their way to the disk, and so not in the engine's books yet.
     own_waiting: Amount,
+    unchecked: BTreeMap<Ticket, Unchecked>,
     /// Node time at which this life began: it goes on over restarts.
     began_ms: u64,
     /// Node time as it was written down last.
@@ -233,10 +249,10 @@ pub struct Core {
     retry_at: Option<Instant>,
     tasks: Tasks,
     payments: Payments,
-    delivering: BTreeMap<cairn_engine::Ticket, [u8; 32]>,
+    delivering: BTreeMap<Ticket, [u8; 32]>,
     owed_acks: BTreeMap<NodeId, BTreeSet<Item>>,
-    /// The bundle that is being sent, with its age as of the contact.
-    aged: Option<AgedBundle>,
+    /// Bundles that are being sent, with their age as of the contact; the latest first.
+    aged: VecDeque<AgedBundle>,
     items_taken: u64,
     early_blobs: Vec<intake::EarlyBlob>,
     imports: BTreeMap<LinkId, Imported>,
@@ -246,6 +262,14 @@ pub struct Core {
     counters: BTreeMap<&'static str, u64>,
     warnings: BTreeSet<String>,
     stopping: bool,
+}
+
+/// A bundle to be carried whose source is being checked.
+#[derive(Debug)]
+struct Unchecked {
+    id: Digest,
+    record: BundleRecord,
+    bytes: Vec<u8>,
 }
 
 /// A carried bundle with its age brought up to date for one contact.
@@ -285,6 +309,7 @@ impl Core {
             Input::LinkDown { link } => self.engine(Event::LinkDown { link }),
             Input::Bytes { link, bytes } => self.engine(Event::Bytes { link, bytes }),
             Input::Committed { commit, durable } => self.committed(commit, durable),
+            Input::Checked { ticket, outcome } => self.keep(ticket, outcome),
             Input::PrekeysKept { durable } => self.prekeys_kept(durable),
             Input::Damaged { found } => self.mend(&found, disk),
             Input::TaskDone { task, outcome } => self.task_done(task, outcome, disk),
@@ -301,13 +326,22 @@ impl Core {
 
     /// The next bytes to send on a link that can send now.
     pub fn poll_transmit(&mut self, link: LinkId, disk: &dyn Read) -> Option<Vec<u8>> {
-        loop {
-            let transmit = self.engine_transmit(link, disk)?;
+        let mut out = Vec::new();
+        self.append_transmit(link, disk, &mut out).then_some(out)
+    }
+
+    /// As [`Core::poll_transmit`], behind what is in `out` already; says whether there was something.
+    pub fn append_transmit(&mut self, link: LinkId, disk: &dyn Read, out: &mut Vec<u8>) -> bool {
+        while let Some(transmit) = self.engine_transmit(link, disk) {
             match transmit {
-                Transmit::Frame(bytes) => return Some(bytes),
+                Transmit::Frame(bytes) => {
+                    out.extend_from_slice(&bytes);
+                    return true;
+                }
                 Transmit::Chunk { item, total, offset, len } => {
                     if let Some(bytes) = self.read_item(link, item, offset, len, disk) {
-                        return Some(encode_chunk(item, total, offset, &bytes));
+                        append_chunk(out, item, total, offset, &bytes);
+                        return true;
                     }
                     self.count("items that could not be read back");
                     self.engine(Event::Withdraw { link, item });
@@ -315,6 +349,7 @@ impl Core {
                 }
             }
         }
+        false
     }
 
     /// When [`Input::Tick`] is due next.
@@ -328,7 +363,7 @@ impl Core {
     /// Whether everything that was decided is durable and nothing runs.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.commits.is_empty() && self.tasks.is_empty() && !self.keys.writing
+        self.commits.is_empty() && self.tasks.is_empty() && self.unchecked.is_empty() && !self.keys.writing
     }
 
     /// Items of peers that became durable since start.
@@ -372,7 +407,9 @@ impl Core {
         match action {
             Action::Hello { link, peer, hello } => self.heard_hello(link, peer, &hello),
             Action::Take { ticket, peer, item, bytes } => self.take(ticket, peer, item, bytes),
-            Action::Keep { ticket, id, record, bytes } => self.keep(ticket, id, record, bytes),
+            Action::Keep { ticket, id, record, bytes, bundle } => {
+                self.check(ticket, Unchecked { id, record, bytes }, bundle);
+            }
             Action::Deliver { ticket, peer, id, bundle } => self.deliver(ticket, peer, id, &bundle),
             Action::Update { id, record } => self.update_record(id, record),
             Action::Forget { id, record, why } => self.forget_bundle(id, &record, why),

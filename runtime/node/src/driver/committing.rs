@@ -29,9 +29,9 @@ impl Committing {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Whether what links bring finds room in the store's queue.
-    pub(super) const fn has_room(&self) -> bool {
-        self.bytes < COMMITTING_BYTES_MAX
+    /// Whether what links bring finds room in the store's queue, beside so many bytes that will come there soon.
+    pub(super) const fn has_room_beside(&self, bytes: u64) -> bool {
+        self.bytes.saturating_add(bytes) < COMMITTING_BYTES_MAX
     }
 }
 

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
+use bytes::Bytes;
 use cairn_bundle::{Identity, NodeId};
 use cairn_engine::LinkId;
 use iroh::endpoint::{
@@ -16,8 +17,8 @@ use super::{DriverEvent, NodeError};
 
 /// The protocol that Cairn nodes speak over QUIC: one bidirectional stream of meet frames.
 const ALPN: &[u8] = b"cairn/meet/1";
-/// Bytes that are read from a stream at a time.
-const READ_BYTES: usize = 65_536;
+/// Packets that are read from a stream at a time, of some 1,400 bytes each.
+const READ_PACKETS: usize = 48;
 /// Writes that may wait between the node and a socket.
 const FRAMES_WAITING_MAX: usize = 4;
 /// A silent connection is given up after this time.
@@ -165,7 +166,7 @@ async fn write(
     events: mpsc::Sender<DriverEvent>,
 ) {
     while let Some(frame) = frames.recv().await {
-        if send.write_all(&frame).await.is_err() {
+        if send.write_chunk(Bytes::from(frame)).await.is_err() {
             let _ = events.send(DriverEvent::Lost { link, end: End::Ordinary }).await;
             return;
         }
@@ -177,9 +178,10 @@ async fn write(
 }
 
 async fn read(link: LinkId, mut recv: RecvStream, connection: Connection, events: mpsc::Sender<DriverEvent>) {
-    let mut buffer = vec![0; READ_BYTES];
-    while let Ok(Some(length)) = recv.read(&mut buffer).await {
-        let Some(bytes) = buffer.get(..length).map(<[u8]>::to_vec) else { break };
+    let mut packets = vec![Bytes::new(); READ_PACKETS];
+    while let Ok(Some(count)) = recv.read_many_chunks(&mut packets).await {
+        let Some(some) = packets.get(..count) else { break };
+        let bytes = some.concat();
         if events.send(DriverEvent::Bytes { link, bytes }).await.is_err() {
             return;
         }

@@ -3,6 +3,7 @@
 //! One loop owns the core. Everything else is a small task that sends it events.
 
 mod answers;
+mod checks;
 mod committing;
 mod discovery;
 mod drops;
@@ -87,6 +88,7 @@ pub(crate) enum Done {
     Dropped(drops::Step),
     Prekeys { durable: bool },
     Scrubbed { damaged: Vec<(Table, Vec<u8>)>, whole: bool },
+    Checked { checked: Vec<checks::Checked>, bytes: u64 },
 }
 
 /// Told once, when the node is up.
@@ -180,6 +182,7 @@ struct Driver {
     drops: drops::Drops,
     requests: answers::Requests,
     committing: committing::Committing,
+    checks: checks::Checks,
     events: mpsc::Sender<DriverEvent>,
     events_in: mpsc::Receiver<DriverEvent>,
     done: mpsc::UnboundedSender<Done>,
@@ -239,6 +242,7 @@ impl Driver {
             committing: committing::Committing::default(),
             events,
             events_in,
+            checks: checks::Checks::new(done.clone()),
             done,
             done_in,
             asks,
@@ -299,7 +303,7 @@ impl Driver {
                     self.handle_ask(ask, answer);
                     self.handle_waiting();
                 }
-                Some(event) = self.events_in.recv(), if self.committing.has_room() => {
+                Some(event) = self.events_in.recv(), if self.may_read() => {
                     self.handle_event(event);
                     self.handle_waiting();
                 }
@@ -324,12 +328,17 @@ impl Driver {
         }
         // Fewer of these: each may bring many bundles, whose batches the store should get soon.
         for _ in 0..TOGETHER_MAX / 16 {
-            if !self.committing.has_room() {
+            if !self.may_read() {
                 break;
             }
             let Ok(event) = self.events_in.try_recv() else { break };
             self.handle_event(event);
         }
+    }
+
+    /// Whether what came over links finds its way to the disk soon enough.
+    const fn may_read(&self) -> bool {
+        self.committing.has_room_beside(self.checks.bytes())
     }
 
     fn nap(&self) -> Duration {
@@ -364,6 +373,11 @@ impl Driver {
             while let Some(output) = self.core.poll() {
                 self.act(output, say);
             }
+            let checked = self.checks.start();
+            if !checked.is_empty() {
+                self.checked(checked);
+                continue;
+            }
             self.pump_links();
             if !self.step_drops() {
                 return;
@@ -382,6 +396,7 @@ impl Driver {
                 };
                 self.store.submit_with(batch, priority, Box::new(reply));
             }
+            Output::Check { ticket, bundle } => self.checks.add(ticket, bundle),
             Output::KeepPrekeys { ring } => {
                 let (file, done) = (self.prekeys.clone(), self.done.clone());
                 tokio::task::spawn_blocking(move || {
@@ -402,11 +417,12 @@ impl Driver {
     fn pump_links(&mut self) {
         for (link, open) in &mut self.links {
             while let Ok(permit) = open.frames.try_reserve() {
-                let Some(mut frames) = self.core.poll_transmit(*link, &*self.store) else { break };
+                let mut frames = Vec::new();
                 while frames.len() < WRITE_BYTES
-                    && let Some(more) = self.core.poll_transmit(*link, &*self.store)
-                {
-                    frames.extend_from_slice(&more);
+                    && self.core.append_transmit(*link, &*self.store, &mut frames)
+                {}
+                if frames.is_empty() {
+                    break;
                 }
                 open.sent_bytes = open.sent_bytes.saturating_add(count(frames.len()));
                 permit.send(frames);
@@ -424,12 +440,22 @@ impl Driver {
             Done::Answer { request, response } => self.finish_answer(request, *response),
             Done::Prekeys { durable } => self.input(Input::PrekeysKept { durable }),
             Done::Dropped(step) => self.dropped(step),
+            Done::Checked { checked, bytes } => {
+                self.checks.finished(bytes);
+                self.checked(checked);
+            }
             Done::Scrubbed { damaged, whole } => {
                 self.scrub.note_done(whole);
                 if !damaged.is_empty() {
                     self.input(Input::Damaged { found: damaged });
                 }
             }
+        }
+    }
+
+    fn checked(&mut self, checked: Vec<checks::Checked>) {
+        for (ticket, outcome) in checked {
+            self.input(Input::Checked { ticket, outcome });
         }
     }
 
@@ -523,62 +549,4 @@ fn clock(started: Instant) -> Clock {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let wall = unix.checked_sub(UNIX_TO_2020).filter(|wall| *wall >= WALL_PLAUSIBLE);
     Clock { now: cairn_engine::Instant::from_ms(ms), wall }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cairn_store::Op;
-
-    /// Long enough for the loop to take an event many times over.
-    const SOON: Duration = Duration::from_millis(300);
-
-    async fn started(home: &Path) -> Driver {
-        let config = NodeConfig { listen: Vec::new(), discovery: false, ..NodeConfig::default() };
-        Driver::start(home, &config, Identity::from_seed(&[1; 32])).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn links_are_not_read_while_much_is_on_its_way_to_the_disk() {
-        let home = tempfile::tempdir().unwrap();
-        let mut driver = started(home.path()).await;
-        // A batch that a slow disk does not answer yet; it has a number of its own.
-        let slow = CommitId::MAX;
-        let value = vec![0; usize::try_from(committing::COMMITTING_BYTES_MAX).unwrap()];
-        driver.committing.begin(slow, &vec![Op::put(Table::Bundles, [1], value)]);
-        let (events, done) = (driver.events.clone(), driver.done.clone());
-        let peer = Identity::from_seed(&[2; 32]).node_id();
-        let (answer, mut answered) = oneshot::channel();
-        events.send(DriverEvent::MayMeet { peer, answer }).await.unwrap();
-        let test = async {
-            assert!(tokio::time::timeout(SOON, &mut answered).await.is_err(), "an event of a link was taken");
-            done.send(Done::Commit { commit: slow, durable: true }).unwrap();
-            let answer = tokio::time::timeout(FAREWELL, answered).await.unwrap();
-            assert!(!answer.unwrap(), "it is no peer");
-        };
-        tokio::select! {
-            _ = driver.run(|_| (), |_| ()) => panic!("the node ended"),
-            () = test => {}
-        }
-    }
-
-    #[tokio::test]
-    async fn what_waits_is_not_taken_from_links_either_while_much_is_on_its_way() {
-        let home = tempfile::tempdir().unwrap();
-        let mut driver = started(home.path()).await;
-        for (commit, len, room) in [(1, 0, true), (2, committing::COMMITTING_BYTES_MAX - 1, false)] {
-            let value = vec![0; usize::try_from(len).unwrap()];
-            driver.committing.begin(CommitId::MAX - commit, &vec![Op::put(Table::Bundles, [1], value)]);
-            driver.events.send(DriverEvent::Ready).await.unwrap();
-            driver.handle_waiting();
-            assert_eq!(driver.events_in.is_empty(), room);
-        }
-        // A commit that is not known frees nothing.
-        for (commit, room) in [(5, false), (2, true), (2, true)] {
-            driver.committing.end(CommitId::MAX - commit);
-            assert_eq!(driver.committing.has_room(), room);
-        }
-        driver.handle_waiting();
-        assert!(driver.events_in.is_empty());
-    }
 }

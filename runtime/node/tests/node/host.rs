@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
-use cairn_bundle::{Card, Identity, NodeId};
+use cairn_bundle::{Card, Identity, NodeId, verify_source};
 use cairn_engine::Instant;
 use cairn_node::control::api::{KeyKind, MessageInfo, Request, Response, Status, Urgency};
 use cairn_node::core::{Attachment, Clock, Core, Input, Output, Secrets, Settings};
@@ -104,6 +104,9 @@ impl Node {
             let input = match output {
                 Output::Commit { commit, batch, .. } => {
                     Input::Committed { commit, durable: self.store.commit(batch).is_ok() }
+                }
+                Output::Check { ticket, bundle } => {
+                    Input::Checked { ticket, outcome: verify_source(&bundle).map(|_| ()) }
                 }
                 Output::KeepPrekeys { ring } => {
                     let at = ring.windows(2).position(|head| head == [0x58, 32]).unwrap() + 2;

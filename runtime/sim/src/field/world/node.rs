@@ -236,7 +236,7 @@ impl FieldNode {
 
     fn act(&mut self, truth: &mut Truth, action: Action) {
         match action {
-            Action::Keep { ticket, id, record, bytes } => {
+            Action::Keep { ticket, id, record, bytes, bundle: _ } => {
                 let kept = Kept { record, bytes: truth.tails.share(&id, &bytes) };
                 self.store(truth, Write::Keep { ticket: Some(ticket), id, kept: Box::new(kept) });
             }
@@ -542,7 +542,7 @@ impl FieldNode {
             let whole = self.shelf.kept(&item.id)?.bytes.whole();
             match self.engine.as_ref()?.age_to_add(link, &item.id, &self.shelf) {
                 0 => whole,
-                age_ms => Bundle::decode(&whole, &self.limits.bundle).ok()?.aged_by(age_ms).encode(),
+                age_ms => Bundle::decode(&whole, &self.limits.bundle).ok()?.into_aged(age_ms).encode(),
             }
         };
         let (start, end) = (usize::try_from(offset).ok()?, usize::try_from(offset + len).ok()?);
