@@ -10,6 +10,8 @@ mod drops;
 mod links;
 mod peers;
 mod scrub;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use core::net::SocketAddr;
