@@ -14,6 +14,9 @@ const GROUP_MAX: usize = 32;
 /// So few are checked at once: to hand them to another thread and back would take longer.
 const AT_ONCE_MAX: usize = 2;
 
+/// What a bundle takes up besides its payload, roughly: many small ones are no less than a few large ones.
+const ENVELOPE_BYTES: u64 = 1_024;
+
 /// What a check found.
 pub(crate) type Checked = (Ticket, Result<(), OpenError>);
 
@@ -24,7 +27,7 @@ pub(crate) struct Checks {
     /// Threads that are checking, and how many there may be.
     running: usize,
     running_max: usize,
-    /// Bytes of payloads that wait or are being checked.
+    /// Bytes of bundles that wait or are being checked.
     bytes: u64,
     done: mpsc::UnboundedSender<Done>,
 }
@@ -40,7 +43,7 @@ impl Checks {
         self.waiting.push_back((ticket, bundle));
     }
 
-    /// Bytes of payloads that are held.
+    /// Bytes of bundles that are held.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -79,5 +82,5 @@ fn check(some: Vec<(Ticket, Box<Bundle>)>) -> (Vec<Checked>, u64) {
 }
 
 fn size(bundle: &Bundle) -> u64 {
-    u64::try_from(bundle.payload().len()).unwrap_or(u64::MAX)
+    super::count(bundle.payload().len()).saturating_add(ENVELOPE_BYTES)
 }
