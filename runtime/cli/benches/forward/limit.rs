@@ -115,7 +115,7 @@ async fn endpoint() -> Endpoint {
         .clear_address_lookup()
         .clear_relay_transports()
         .clear_ip_transports()
-        .bind_addr(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
+        .bind_addr(core::net::SocketAddr::from(([127, 0, 0, 1], 0)))
         .unwrap()
         .bind()
         .await
