@@ -91,6 +91,64 @@ impl Oracle {
     }
 }
 
+/// How often each message has to be handed over at least.
+///
+/// Rounds over the number of hops: after so many of them the earliest arrival at each node over at most as many hops is
+/// known, and who is there earlier with as many hops can do all that who comes later can. A search by arrival alone would
+/// not do, since the earliest way often has more hops than needed.
+impl Oracle {
+    /// Fewest hops on which a message arrives within its lifetime; `None` if it cannot.
+    pub fn hops_min(&mut self, message: &Message) -> Option<u64> {
+        if message.from == message.to {
+            return Some(0);
+        }
+        self.search += 1;
+        let deadline_ms = message.at_ms.saturating_add(message.lifetime_ms);
+        let mut reached = vec![(message.from, message.at_ms)];
+        for hops in 1.. {
+            // The last hop is looked up alone, which spares the largest round.
+            if reached.iter().any(|(node, at_ms)| {
+                self.arrival_at(*node, message.to, *at_ms).is_some_and(|ms| ms <= deadline_ms)
+            }) {
+                return Some(hops);
+            }
+            reached = self.spread(&reached, deadline_ms);
+            if reached.is_empty() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Nodes that are reached earlier than before over one hop more.
+    fn spread(&mut self, from: &[(usize, u64)], deadline_ms: u64) -> Vec<(usize, u64)> {
+        let mut improved = Vec::new();
+        for (node, at_ms) in from {
+            let Some(hearers) = self.hearers.get(*node) else { continue };
+            for (hearer, spans) in hearers {
+                let Some(arrives_ms) = arrival_over(spans, *at_ms).filter(|ms| *ms <= deadline_ms) else {
+                    continue;
+                };
+                let Some(best) = self.best.get_mut(*hearer) else { continue };
+                if best.0 != self.search || arrives_ms < best.1 {
+                    *best = (self.search, arrives_ms);
+                    improved.push((*hearer, arrives_ms));
+                }
+            }
+        }
+        // Of one node only the earliest counts.
+        improved.retain(|(node, at_ms)| self.best.get(*node).is_some_and(|(_, best)| best == at_ms));
+        improved
+    }
+
+    fn arrival_at(&self, node: usize, hearer: usize, at_ms: u64) -> Option<u64> {
+        let hearers = self.hearers.get(node)?;
+        let first = hearers.partition_point(|(other, _)| *other < hearer);
+        let ways = hearers.get(first..)?.iter().take_while(|(other, _)| *other == hearer);
+        ways.filter_map(|(_, spans)| arrival_over(spans, at_ms)).min()
+    }
+}
+
 /// When something that is there at `at_ms` has been heard over the first span that still lasts long enough.
 fn arrival_over(spans: &[Span], at_ms: u64) -> Option<u64> {
     let first = spans.partition_point(|span| span.end_ms <= at_ms);
@@ -166,7 +224,64 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_earliest_way_may_have_more_hops_than_needed() {
+        let contacts = vec![
+            contact(0, 100, 0, 1),
+            contact(200, 300, 1, 2),
+            contact(400, 500, 2, 3),
+            contact(900, 950, 0, 3),
+        ];
+        let mut oracle = Oracle::new(&ContactTrace::new(4, 10_000, vec![LinkModel::WIFI], contacts));
+        assert_eq!(oracle.arrival_ms(&message(0, 0, 3, 10_000)), Some(410));
+        assert_eq!(oracle.hops_min(&message(0, 0, 3, 10_000)), Some(1));
+        assert_eq!(oracle.hops_min(&message(0, 0, 3, 800)), Some(3), "in time only over the others");
+        assert_eq!(oracle.hops_min(&message(0, 0, 3, 300)), None);
+        assert_eq!(oracle.hops_min(&message(0, 3, 1, 10_000)), None);
+    }
+
+    /// All ways by brute force: how few hops bring a message to its destination in time.
+    fn hops_slowly(
+        trace: &ContactTrace,
+        message: &Message,
+        node: usize,
+        at_ms: u64,
+        left: u64,
+    ) -> Option<u64> {
+        if node == message.to {
+            return Some(0);
+        }
+        let deadline_ms = message.at_ms + message.lifetime_ms;
+        let mut fewest = None;
+        for contact in trace.contacts().iter().filter(|_| left > 0) {
+            for (a, b) in [(contact.a, contact.b), (contact.b, contact.a)] {
+                let arrives_ms = at_ms.max(contact.start_ms) + trace.model(contact.link).latency_ms;
+                if a == node && arrives_ms <= contact.end_ms && arrives_ms <= deadline_ms {
+                    let rest = hops_slowly(trace, message, b, arrives_ms, left - 1).map(|rest| rest + 1);
+                    fewest = [fewest, rest].into_iter().flatten().min();
+                }
+            }
+        }
+        fewest
+    }
+
     proptest! {
+        #[test]
+        fn the_fewest_hops_are_those_of_all_ways(
+            contacts in proptest::collection::vec((0_u64..500, 1_u64..200, 0_usize..6, 0_usize..6), 0..8),
+            at_ms in 0_u64..300, lifetime_ms in 0_u64..700,
+        ) {
+            let contacts = contacts.into_iter().map(|(start_ms, long, a, b)| contact(start_ms, start_ms + long, a, b));
+            let trace = ContactTrace::new(6, 1_200, vec![LinkModel::WIFI], contacts.collect());
+            let mut oracle = Oracle::new(&trace);
+            for to in 1..6 {
+                let message = message(at_ms, 0, to, lifetime_ms);
+                let slowly = hops_slowly(&trace, &message, 0, at_ms, 5);
+                prop_assert_eq!(oracle.hops_min(&message), slowly);
+                prop_assert_eq!(slowly.is_some(), oracle.arrival_ms(&message).is_some());
+            }
+        }
+
         #[test]
         fn it_agrees_with_flooding(
             contacts in proptest::collection::vec((0_u64..1_000, 1_u64..200, 0_usize..8, 0_usize..8, 0_usize..2), 0..60),

@@ -45,13 +45,15 @@ pub struct Fate {
     pub class: Class,
     /// When it was delivered; `None` if it was not, or too late to be of use.
     pub delivered_ms: Option<u64>,
+    /// How often it has to be handed over at least to arrive in time; only the oracle knows.
+    pub hops_min: Option<u64>,
 }
 
 impl Fate {
     /// The fate of a message that was delivered then.
     #[must_use]
     pub const fn of(message: &Message, delivered_ms: Option<u64>) -> Self {
-        Self { at_ms: message.at_ms, class: message.class, delivered_ms }
+        Self { at_ms: message.at_ms, class: message.class, delivered_ms, hops_min: None }
     }
 
     /// How long it was on its way, in milliseconds.
@@ -66,6 +68,8 @@ impl Fate {
 pub struct Cost {
     /// Bundles handed from one node to another, repetitions included.
     pub transmissions: u64,
+    /// The part of these that is alerts, which go to everybody if they are small.
+    pub alert_transmissions: u64,
     /// Bytes on the air: bundles, and all that nodes say to each other about them.
     pub bytes: u64,
     /// The part of these bytes that is not bundles.
@@ -169,6 +173,13 @@ pub struct Comparison {
     pub delivered_ppm_of_epidemic: Option<u64>,
     /// Bundles handed over, for each million of epidemic forwarding.
     pub transmissions_ppm_of_epidemic: Option<u64>,
+    /// The same without alerts on both sides.
+    pub transmissions_ppm_without_alerts: Option<u64>,
+    /// Bundles that have to be handed over at least to deliver what epidemic forwarding delivers, for each million that it
+    /// hands over: for each message the fewest hops of a way over the contacts that arrives in time.
+    pub fewest_ppm_of_epidemic: Option<u64>,
+    /// The same if alerts go to everybody all the same.
+    pub fewest_ppm_with_alerts: Option<u64>,
     /// Delivered, for each million of what the oracle delivers.
     pub delivered_ppm_of_oracle: Option<u64>,
     /// Mean delay, for each million of the oracle's.
@@ -230,11 +241,19 @@ impl FieldReport {
         let ppm = |part: Option<u64>, of: Option<u64>| part?.saturating_mul(1_000_000).checked_div(of?);
         let delivered = |strategy| whole(strategy).map(|row| row.delivery.delivered);
         let mean = |strategy| whole(strategy).and_then(|row| row.delivery.mean_ms);
-        let sent = |strategy| whole(strategy).and_then(|row| row.cost).map(|cost| cost.transmissions);
+        let cost = |strategy| whole(strategy).and_then(|row| row.cost);
+        let sent = |strategy| cost(strategy).map(|cost| cost.transmissions);
+        let alerts = |strategy| cost(strategy).map(|cost| cost.alert_transmissions);
+        let others = |strategy| Some(sent(strategy)?.saturating_sub(alerts(strategy)?));
         let ours = Strategy::Cairn;
+        let epidemic = Strategy::Epidemic;
+        let with_alerts = fewest(outcomes, false).zip(alerts(epidemic)).map(|(rest, alerts)| rest + alerts);
         let comparison = Comparison {
             delivered_ppm_of_epidemic: ppm(delivered(ours), delivered(Strategy::Epidemic)),
-            transmissions_ppm_of_epidemic: ppm(sent(ours), sent(Strategy::Epidemic)),
+            transmissions_ppm_of_epidemic: ppm(sent(ours), sent(epidemic)),
+            transmissions_ppm_without_alerts: ppm(others(ours), others(epidemic)),
+            fewest_ppm_of_epidemic: ppm(fewest(outcomes, true), sent(epidemic)),
+            fewest_ppm_with_alerts: ppm(with_alerts, sent(epidemic)),
             delivered_ppm_of_oracle: ppm(delivered(ours), delivered(Strategy::Oracle)),
             delay_ppm_of_oracle: ppm(mean(ours), mean(Strategy::Oracle)),
         };
@@ -251,6 +270,16 @@ impl FieldReport {
     }
 }
 
+/// Fewest transmissions for what epidemic forwarding delivered, with or without alerts; `None` unless both were run.
+fn fewest(outcomes: &[Outcome], with_alerts: bool) -> Option<u64> {
+    let of = |strategy| outcomes.iter().find(|outcome| outcome.strategy == strategy);
+    let (oracle, epidemic) = (of(Strategy::Oracle)?, of(Strategy::Epidemic)?);
+    let both = oracle.fates.iter().zip(&epidemic.fates);
+    let counted =
+        both.filter(|(_, fate)| fate.delivered_ms.is_some() && (with_alerts || fate.class != Class::Alert));
+    Some(counted.filter_map(|(limit, _)| limit.hops_min).sum())
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -259,13 +288,20 @@ pub(super) mod tests {
         let fate = |(i, delay): (usize, &Option<u64>)| {
             let at_ms = count(i) * 10;
             let class = if i % 2 == 0 { Class::Alert } else { Class::Normal };
-            Fate { at_ms, class, delivered_ms: delay.map(|delay| at_ms + delay) }
+            Fate { at_ms, class, delivered_ms: delay.map(|delay| at_ms + delay), hops_min: Some(2) }
         };
         delays.iter().enumerate().map(fate).collect()
     }
 
     pub(in crate::field) fn sample() -> FieldReport {
-        let cost = Cost { transmissions: 40, bytes: 90_000, control_bytes: 800, energy_mj: 0, meets: 12 };
+        let cost = Cost {
+            transmissions: 40,
+            alert_transmissions: 10,
+            bytes: 90_000,
+            control_bytes: 800,
+            energy_mj: 0,
+            meets: 12,
+        };
         let outcomes = vec![
             Outcome {
                 strategy: Strategy::Oracle,
@@ -275,7 +311,7 @@ pub(super) mod tests {
             Outcome {
                 strategy: Strategy::Epidemic,
                 fates: fates(&[Some(150), Some(250), Some(350), None]),
-                cost: Cost { transmissions: 400, ..cost },
+                cost: Cost { transmissions: 400, alert_transmissions: 200, ..cost },
             },
             Outcome { strategy: Strategy::Cairn, fates: fates(&[Some(150), Some(250), None, None]), cost },
         ];
@@ -314,6 +350,10 @@ pub(super) mod tests {
         let report = sample();
         assert_eq!(report.comparison.delivered_ppm_of_epidemic, Some(666_666));
         assert_eq!(report.comparison.transmissions_ppm_of_epidemic, Some(100_000));
+        assert_eq!(report.comparison.transmissions_ppm_without_alerts, Some(150_000));
+        // Epidemic forwarding delivers three, two of them alerts, each over two hops.
+        assert_eq!(report.comparison.fewest_ppm_of_epidemic, Some(15_000));
+        assert_eq!(report.comparison.fewest_ppm_with_alerts, Some(505_000));
         assert_eq!(report.comparison.delivered_ppm_of_oracle, Some(500_000));
         assert_eq!(report.comparison.delay_ppm_of_oracle, Some(800_000));
         let energy = report.rows.iter().find_map(|row| row.cost).map(|cost| cost.energy_mj);

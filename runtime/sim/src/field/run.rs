@@ -102,7 +102,8 @@ fn oracle(
     let mut fates = Vec::new();
     for message in &field.messages {
         if !is_hostile(message.from) && !is_hostile(message.to) {
-            fates.push(Fate::of(message, oracle.arrival_ms(message)));
+            let hops_min = oracle.hops_min(message);
+            fates.push(Fate { hops_min, ..Fate::of(message, oracle.arrival_ms(message)) });
         }
         if fates.len() % 64 == 0 {
             progress(Progress { strategy: Strategy::Oracle, now_ms: message.at_ms, end_ms });

@@ -155,6 +155,7 @@ mod tests {
             at_ms: i,
             class: super::super::Class::Bulk,
             delivered_ms: Some(i * 7 % 99_991),
+            hops_min: None,
         };
         report.outcomes[0].fates = (0..100_000).map(fate).collect();
         assert!(report.delivery_plot().len() < 40_000);

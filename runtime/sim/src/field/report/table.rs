@@ -42,6 +42,9 @@ impl FieldReport {
         let compared = [
             ("delivered, of epidemic's", self.comparison.delivered_ppm_of_epidemic),
             ("handed over, of epidemic's", self.comparison.transmissions_ppm_of_epidemic),
+            ("the same without alerts", self.comparison.transmissions_ppm_without_alerts),
+            ("fewest possible", self.comparison.fewest_ppm_of_epidemic),
+            ("fewest, alerts to everybody", self.comparison.fewest_ppm_with_alerts),
             ("delivered, of the oracle's", self.comparison.delivered_ppm_of_oracle),
             ("mean delay, of the oracle's", self.comparison.delay_ppm_of_oracle),
         ];
@@ -128,7 +131,7 @@ mod tests {
         let table = sample().table();
         assert_eq!(table, sample().table());
         let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(lines.len(), 2 + 9 + 4 + 1, "{table}");
+        assert_eq!(lines.len(), 2 + 9 + 7 + 1, "{table}");
         assert!(lines[2].starts_with("oracle   all"), "{table}");
         assert!(
             table.contains("3   75.0%") && table.contains("10.0%") && table.contains("630 mJ"),

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_bundle::{
-    Bundle, BundleFlags, CreationTimestamp, DeliveryNotice, Digest, Draft, Eid, Identity, NodeId, plain,
+    Bundle, BundleFlags, Class, CreationTimestamp, DeliveryNotice, Digest, Draft, Eid, Identity, NodeId,
+    plain,
 };
 use cairn_engine::{
     Action, BundleRecord, CloseReason, Engine, Event, Gone, Instant, Limits, LinkId, LinkProperties, Scope,
@@ -524,7 +525,12 @@ impl FieldNode {
                         continue;
                     };
                     if item.topic == Topic::Bundle {
-                        truth.cost.transmissions += u64::from(offset + len == total);
+                        let last = u64::from(offset + len == total);
+                        truth.cost.transmissions += last;
+                        let message = truth.contents.get(&item.id).and_then(|at| truth.messages.get(*at));
+                        if message.is_some_and(|message| message.class == Class::Alert) {
+                            truth.cost.alert_transmissions += last;
+                        }
                     } else {
                         truth.cost.control_bytes += len;
                     }
