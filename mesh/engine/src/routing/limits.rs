@@ -22,9 +22,6 @@ pub struct RoutingLimits {
     pub sure_margin_percent: u8,
     /// A forecast counts as sure to make it in time if it fits this many times into the remaining lifetime.
     pub sure_factor: u8,
-    /// A forecast counts as likely to be in time if it is at most so many times the remaining lifetime: it is a mean, and
-    /// half of the meetings come earlier. No copies are sprayed meanwhile.
-    pub likely_factor: u8,
     /// With at most so many neighbours known, a last token moves on though nothing is known of the destination:
     /// who always meets the same few learns nothing by waiting.
     pub wander_peers_max: usize,
@@ -42,7 +39,6 @@ impl Default for RoutingLimits {
             margin_percent: 25,
             sure_margin_percent: 50,
             sure_factor: 3,
-            likely_factor: 2,
             wander_peers_max: 4,
         }
     }

@@ -4,7 +4,7 @@
 //! enough, because who arrives earlier can always wait: a later arrival at a node never leads to an earlier one
 //! elsewhere. One search answers for all destinations and is kept for a while.
 
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -109,6 +109,12 @@ impl PlanRoutes {
         let known = self.names.iter().filter_map(|target| Some((*target, route(target)?)));
         let others = known.filter(|(_, route)| Some(&route.next) != except);
         others.map(|(target, route)| (target, route.delay_ms)).collect()
+    }
+
+    /// With how many nodes `node` has planned contacts.
+    pub(crate) fn reach(&self, node: &Half) -> usize {
+        let hops = self.places.get(node).and_then(|place| self.hops.get(*place));
+        hops.map_or(0, |hops| hops.iter().map(|hop| hop.to).collect::<BTreeSet<_>>().len())
     }
 
     /// Seconds until a small bundle can be at `node`, if the plan leads there.

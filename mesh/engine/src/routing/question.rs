@@ -60,7 +60,7 @@ pub enum Why {
     Sooner,
     /// Give: several copies are wanted in the world, and this neighbour takes some of them.
     Spray,
-    /// Give: nobody knows the destination, and this node always meets the same few.
+    /// Give: nobody knows the destination, and this node always meets the same few, or the neighbour goes to more places.
     Wander,
     /// Hold: it expires before anything could happen.
     Expired,
@@ -70,7 +70,7 @@ pub enum Why {
     Passive,
     /// Hold: this node is sure to meet the destination itself in time.
     WillMeet,
-    /// Hold: this node knows a way that may well be in time, and the neighbour no clearly better one.
+    /// Hold: this node knows a way that is in time on average, and the neighbour no clearly better one.
     SoonerHere,
     /// Hold: the last copy waits for somebody who is clearly better, or for the destination.
     LastCopy,

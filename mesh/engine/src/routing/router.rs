@@ -246,6 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn a_last_copy_that_nobody_knows_a_way_for_takes_the_bus_but_does_not_leave_it_for_nowhere() {
+        let mut router = router();
+        assert_eq!(why(&router, 2, &question(8, 1)), Why::LastCopy);
+        let names: alloc::string::String =
+            (0..4).map(|seed| alloc::format!("node n{seed} {}\n", id(seed))).collect();
+        let stops = "contact n2 n0 +5h +1h\ncontact n2 n3 +9h +1h\n";
+        router.set_plan(ContactPlan::parse(&alloc::format!("{names}{stops}")).unwrap());
+        assert_eq!(why(&router, 2, &question(8, 1)), Why::Wander);
+        let round = "contact n0 n1 +5h +1h\ncontact n0 n2 +5h +1h\n";
+        router.set_plan(ContactPlan::parse(&alloc::format!("{names}{round}")).unwrap());
+        assert_eq!(why(&router, 2, &question(8, 1)), Why::LastCopy);
+    }
+
+    #[test]
     fn who_always_meets_the_same_few_passes_a_last_copy_on_but_not_its_own() {
         let mut router = Router::new(id(0), RoutingLimits::default());
         router.link_up(at(0), None, id(1), &LinkProperties::default());

@@ -130,9 +130,8 @@ impl Table {
                 return Decision::Give { copies: self.tokens(peer, question, via), rank, why };
             }
         }
-        // Forecasts of chance meetings are means: half of them come true earlier. Copies for everybody are for what nobody
-        // knows a way for.
-        if waited_ms.is_some_and(|ms| self.is_likely(ms, question)) && wait.is_some_and(returns) {
+        // Copies for everybody are for what nobody knows a way for.
+        if waited_ms.is_some_and(|ms| ms <= question.remaining_ms) && wait.is_some_and(returns) {
             return Decision::Hold { why: Why::SoonerHere };
         }
         if risky {
@@ -141,12 +140,18 @@ impl Table {
         if question.class == Class::Bulk {
             return Decision::Hold { why: Why::Bulk };
         }
-        // A last token that leaves its source for nowhere may end in a blind alley; further on it has company.
-        let few = self.encounters.peers() <= self.limits.wander_peers_max;
-        if few && wait.is_none() && question.copies == 1 && question.source != Some(self.me) {
+        if wait.is_none() && question.copies == 1 && self.wanders(peer, question) {
             return Decision::Give { copies: 1, rank: Rank::new(question, false, 0), why: Why::Wander };
         }
         self.spray(peer, question, Why::LastCopy)
+    }
+
+    /// Whether a last token moves on though nobody knows a way: to who is planned to be at more places than this node,
+    /// because that is what a bus is for; and from who always meets the same few. There one that leaves its source for
+    /// nowhere may end in a blind alley; further on it has company.
+    fn wanders(&self, peer: &NodeId, question: &Question) -> bool {
+        let few = self.encounters.peers() <= self.limits.wander_peers_max && question.source != Some(self.me);
+        few || self.plan.reach(&half(peer)) > self.plan.reach(&half(&self.me))
     }
 
     /// Whether this node is sure to meet the destination itself: no other way costs less.
@@ -163,11 +168,6 @@ impl Table {
         delay_ms.saturating_mul(u64::from(self.limits.sure_factor)) <= question.remaining_ms
     }
 
-    /// Whether something that takes so long on average may well happen in time.
-    fn is_likely(&self, delay_ms: u64, question: &Question) -> bool {
-        delay_ms / u64::from(self.limits.likely_factor.max(1)) <= question.remaining_ms
-    }
-
     /// Tokens for a neighbour that is the better carrier. A plan is trusted with all of them, and so is a neighbour that
     /// has carried before and may well make it: this node keeps a passive copy, and its token comes back when no notice
     /// does. Mere words are trusted with a share.
@@ -175,7 +175,7 @@ impl Table {
         let trusted = match via.strategy {
             StrategyName::Direct | StrategyName::Plan => true,
             StrategyName::Encounters => {
-                let moved = question.class == Class::Bulk || self.is_likely(via.forecast.delay_ms, question);
+                let moved = question.class == Class::Bulk || via.forecast.delay_ms <= question.remaining_ms;
                 moved && self.encounters.proven(peer)
             }
         };
