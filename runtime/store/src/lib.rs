@@ -23,6 +23,7 @@
 //! in memory while it is written, does not encrypt, and does not shrink its redb file when entries are deleted (their
 //! room is used again; [`Store::compact`] shrinks it). Unix only, for its file permissions.
 
+mod ahead;
 mod check;
 mod compact;
 mod entry;

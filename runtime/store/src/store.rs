@@ -1,10 +1,12 @@
 //! The store as its users see it.
 
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
+use crate::ahead::ROWS_MIN;
 use crate::fault::{Fault, StoreError, contained};
 use crate::medium::{self, Directory, Medium};
 use crate::op::{Batch, CommitError, Limits, Priority, Read, ReadError, Table, Usage, Visitor};
@@ -258,6 +260,16 @@ impl Read for Store {
                 },
             );
         self.finish_walk(result)
+    }
+
+    fn for_each(&self, table: Table, f: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), ReadError> {
+        if self.usage().of(table).entries >= ROWS_MIN {
+            return self.for_each_ahead(table, f);
+        }
+        self.for_each_from(table, &[], &mut |key, value| {
+            f(key, value);
+            ControlFlow::Continue(())
+        })
     }
 
     fn for_each_key(&self, table: Table, f: &mut dyn FnMut(&[u8], u64)) -> Result<(), ReadError> {
