@@ -219,6 +219,28 @@ impl Reassembly {
         }
     }
 
+    /// Whether a fragment that `origin` brings would find room, for a caller that makes it durable first: what is said
+    /// here may have changed by then.
+    ///
+    /// # Errors
+    /// As [`Reassembly::insert`].
+    pub fn check(&self, fragment: &Bundle, origin: Origin, now: Now) -> Result<(), ReassemblyError> {
+        self.check_shape(fragment, now)?;
+        self.check_room(&WholeId::of(fragment.primary()), weight(fragment), origin)
+    }
+
+    fn check_shape(&self, fragment: &Bundle, now: Now) -> Result<u64, ReassemblyError> {
+        let Some(place) = fragment.primary().fragment else { return Err(ReassemblyError::NotAFragment) };
+        let bytes_max = self.limits.payload_bytes_max;
+        if place.total_bytes > bytes_max {
+            return Err(ReassemblyError::TooLarge { bytes: place.total_bytes, bytes_max });
+        }
+        if fragment.expired(now.wall_ms, 0) {
+            return Err(ReassemblyError::Expired);
+        }
+        Ok(place.total_bytes)
+    }
+
     /// Takes a fragment that `origin` brought just now.
     ///
     /// # Errors
@@ -229,24 +251,16 @@ impl Reassembly {
         origin: Origin,
         now: Now,
     ) -> Result<Inserted, ReassemblyError> {
-        let Some(place) = fragment.primary().fragment else { return Err(ReassemblyError::NotAFragment) };
-        let bytes_max = self.limits.payload_bytes_max;
-        if place.total_bytes > bytes_max {
-            return Err(ReassemblyError::TooLarge { bytes: place.total_bytes, bytes_max });
-        }
-        if fragment.expired(now.wall_ms, 0) {
-            return Err(ReassemblyError::Expired);
-        }
+        let total_bytes = self.check_shape(&fragment, now)?;
         let id = WholeId::of(fragment.primary());
         if self.accepted.contains(&id) {
             return Ok(Inserted::Late);
         }
         let part = self.part(fragment, origin, now);
         let Some(part) = self.renew(&id, part, origin) else { return Ok(Inserted::Duplicate) };
-        self.check_room(&id, &part, origin)?;
+        self.check_room(&id, part.bytes, origin)?;
         let other = self.siblings(&id);
         self.charge(Some(origin), part.bytes);
-        let total_bytes = place.total_bytes;
         let pending = self.pending.entry(id.clone()).or_insert_with(|| Pending::new(total_bytes, origin));
         let disputed = pending.add(part);
         let conflict = disputed.map(Conflict::Bytes).or_else(|| other.then_some(Conflict::Primary));
@@ -293,11 +307,11 @@ impl Reassembly {
         }
     }
 
-    fn check_room(&self, id: &WholeId, part: &Part, origin: Origin) -> Result<(), ReassemblyError> {
+    fn check_room(&self, id: &WholeId, bytes: usize, origin: Origin) -> Result<(), ReassemblyError> {
         let limits = &self.limits;
         let of_origin = self.origin_bytes.get(&origin).copied().unwrap_or_default();
         let room = limits.bytes_max.saturating_sub(self.bytes);
-        if part.bytes > room.min(limits.origin_bytes_max.saturating_sub(of_origin)) {
+        if bytes > room.min(limits.origin_bytes_max.saturating_sub(of_origin)) {
             return Err(ReassemblyError::BytesFull);
         }
         let Some(pending) = self.pending.get(id) else {

@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use cairn_bundle::{Class, Digest};
+use cairn_bundle::{Class, Digest, NodeId};
 
 use crate::record::BundleRecord;
 use crate::time::Instant;
@@ -28,7 +28,8 @@ pub enum Rank {
     Normal,
     /// Class alert.
     Alert,
-    /// This node made it, and nothing of others is worth it.
+    /// This node made it, or it is a piece of what is for this node, which its sender has given up already: nothing of
+    /// others is worth it.
     Own,
 }
 
@@ -46,11 +47,11 @@ pub struct Score {
 ///
 /// [`Quotas::over`]: crate::quota::Quotas::over
 #[must_use]
-pub fn score(record: &BundleRecord, now: Instant, over_quota: bool) -> Score {
+pub fn score(record: &BundleRecord, me: &NodeId, now: Instant, over_quota: bool) -> Score {
     let remaining_ms = record.remaining_at(now).min(LIFE_MS_MAX);
     let rank = if remaining_ms == 0 {
         Rank::Expired
-    } else if record.is_own() {
+    } else if record.is_own() || record.destination.as_ref() == Some(me) {
         Rank::Own
     } else if record.copies == 0 {
         Rank::HandedOn
@@ -151,8 +152,21 @@ mod tests {
 
     const NOW: Instant = Instant::from_ms(1_100);
 
+    fn me() -> NodeId {
+        cairn_bundle::Identity::from_seed(&[77; 32]).node_id()
+    }
+
     fn scored(record: &BundleRecord) -> Score {
-        score(record, NOW, false)
+        score(record, &me(), NOW, false)
+    }
+
+    #[test]
+    fn a_piece_of_what_is_for_this_node_gives_way_to_nothing() {
+        let alert = BundleRecord { class: Class::Alert, bytes: 1, ..record() };
+        let piece = BundleRecord { destination: Some(me()), copies: 0, fragment: true, ..record() };
+        assert!(!scored(&piece).gives_way_to(scored(&alert)));
+        let expired = BundleRecord { remaining_ms: 0, ..piece };
+        assert!(scored(&expired).gives_way_to(scored(&alert)));
     }
 
     #[test]
@@ -163,7 +177,7 @@ mod tests {
         let bulk = BundleRecord { class: Class::Bulk, copies: 32, bytes: 1, ..record() };
         let alert = BundleRecord { class: Class::Alert, bytes: 1 << 40, copies: 1, ..record() };
         let own = BundleRecord { neighbour: None, copies: 0, class: Class::Bulk, ..record() };
-        let over = score(&alert, NOW, true);
+        let over = score(&alert, &me(), NOW, true);
         let order = [
             scored(&expired),
             scored(&handed),

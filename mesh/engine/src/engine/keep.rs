@@ -239,7 +239,7 @@ impl Engine {
     }
 
     fn score(&self, record: &BundleRecord) -> Score {
-        eviction::score(record, self.now, self.quotas.over(record).is_some())
+        eviction::score(record, &self.me, self.now, self.quotas.over(record).is_some())
     }
 
     fn note_victim(&mut self, id: Digest, record: &BundleRecord) {

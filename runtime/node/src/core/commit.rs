@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cairn_bundle::{Digest, NodeId, SignedCard};
+use cairn_bundle::{Bundle, Digest, NodeId, SignedCard};
 use cairn_engine::{BundleRecord, Place, Scope, Ticket};
 use cairn_ledger::VerifiedEntry;
 use cairn_link::{Item, Topic};
@@ -37,7 +37,7 @@ pub(crate) enum After {
     /// A delivery notice of another node counts from now on.
     Notice { ticket: Ticket, by: NodeId, ids: Vec<Digest> },
     /// A fragment for this node is kept.
-    Piece { ticket: Ticket, id: Digest, record: BundleRecord },
+    Piece { ticket: Ticket, id: Digest, record: BundleRecord, bundle: Box<Bundle> },
     /// Carried bundles were replaced by others: cut, or put together.
     Replaced { gone: Vec<(Digest, BundleRecord)>, carried: Vec<(Digest, BundleRecord)> },
     /// The disk shows a record as it was decided.

@@ -261,9 +261,8 @@ impl Core {
                 self.engine(Event::Taken { ticket, outcome: Ok(()) });
                 self.engine(Event::Noticed { by, ids });
             }
-            After::Piece { ticket, id, record } => {
-                self.engine(Event::Taken { ticket, outcome: Ok(()) });
-                self.engine(Event::Carry { id, record });
+            After::Piece { ticket, id, record, bundle } => {
+                self.piece_is_durable(ticket, id, record, *bundle);
             }
             After::Replaced { gone, carried } => {
                 self.pieces.cut_durable(carried.iter().map(|(id, _)| *id));

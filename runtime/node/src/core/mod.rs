@@ -303,6 +303,7 @@ impl Core {
             Input::Tick => {
                 self.engine(Event::Clock { wall_s: self.clock.wall });
                 self.refresh_standing();
+                self.expire_pieces();
                 self.engine(Event::Tick);
             }
             Input::LinkUp { link, peer } => self.link_up(link, peer, Mode::Live),

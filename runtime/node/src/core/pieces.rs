@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_bundle::reassembly::{Inserted, Now, Origin, Reassembly, Whole, WholeId};
+use cairn_bundle::reassembly::{Inserted, Now, Origin, Reassembly, ReassemblyLimits, Whole, WholeId};
 use cairn_bundle::{Bundle, Digest, NodeId, open};
 use cairn_engine::{BundleRecord, Catalogue as _, Event, Ticket};
 use cairn_link::RefuseReason;
@@ -22,9 +22,34 @@ pub(crate) struct Pieces {
     /// Fragments for others that peers brought, and those that were cut here, on their way to the disk.
     brought: BTreeMap<Ticket, Digest>,
     cut: BTreeSet<Digest>,
+    /// When fragments that waited too long are looked for next, in node time.
+    expire_at_ms: u64,
 }
 
+/// Fragments that waited too long are looked for so often.
+const EXPIRE_EVERY_MS: u64 = 60_000;
+/// Fragments for this node may take up this share of a store.
+const STORE_SHARE: u64 = 4;
+/// Wholes in progress, and those that one neighbour began: nobody can check a fragment before the rest is here, so it
+/// takes some neighbours together to keep the wholes of others out.
+const WHOLES_MAX: usize = 4_096;
+const NEIGHBOUR_WHOLES_MAX: usize = 512;
+
 impl Pieces {
+    /// Nothing yet, in a store that may hold so many bytes of bundles.
+    pub(crate) fn new(store_bytes: u64) -> Self {
+        let usual = ReassemblyLimits::default();
+        let share = usize::try_from(store_bytes / STORE_SHARE).unwrap_or(usize::MAX);
+        let limits = ReassemblyLimits {
+            bytes_max: usual.bytes_max.min(share),
+            origin_bytes_max: usual.origin_bytes_max.min(share / 2),
+            wholes_max: WHOLES_MAX,
+            origin_wholes_max: NEIGHBOUR_WHOLES_MAX,
+            ..usual
+        };
+        Self { reassembly: Reassembly::new(limits), ..Self::default() }
+    }
+
     /// A peer's fragment is on its way to the disk.
     pub(crate) fn note_brought(&mut self, ticket: Ticket, id: Digest) {
         self.brought.insert(ticket, id);
@@ -138,7 +163,6 @@ impl Core {
 
     /// A fragment for this node: it is kept until its whole is here.
     pub(super) fn deliver_piece(&mut self, ticket: Ticket, peer: NodeId, id: Digest, bundle: &Bundle) {
-        let whole = WholeId::of(bundle.primary());
         if self.past.is_delivered(&bundle.id().name()) {
             self.count("second copies of delivered bundles");
             self.engine(Event::Taken { ticket, outcome: Ok(()) });
@@ -160,26 +184,72 @@ impl Core {
             may_fragment: false,
             fragment: true,
         };
+        if self.pieces.reassembly.check(bundle, origin(Some(&peer)), self.now_for_pieces()).is_err() {
+            self.count("fragments refused");
+            self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
+            return;
+        }
+        let mut tx = Tx::default();
+        let record = self.put_bundle(&mut tx, id, record, bytes);
+        tx.then(After::Piece { ticket, id, record, bundle: Box::new(bundle.clone()) });
+        self.commit_foreign(tx);
+    }
+
+    /// A fragment for this node is durable. Only now does it count: what the disk refused must come again.
+    pub(super) fn piece_is_durable(
+        &mut self,
+        ticket: Ticket,
+        id: Digest,
+        record: BundleRecord,
+        bundle: Bundle,
+    ) {
+        let whole = WholeId::of(bundle.primary());
         let now = self.now_for_pieces();
-        match self.pieces.reassembly.insert(bundle.clone(), origin(Some(&peer)), now) {
+        match self.pieces.reassembly.insert(bundle, origin(record.neighbour.as_ref()), now) {
             Ok(Inserted::Stored(progress)) => {
                 if progress.conflict.is_some() {
                     self.count("fragments that contradict each other");
                 }
-                let mut tx = Tx::default();
-                let record = self.put_bundle(&mut tx, id, record, bytes);
                 self.pieces.note(whole, id, record.clone());
-                tx.then(After::Piece { ticket, id, record });
-                self.commit_foreign(tx);
                 self.pieces.ready.extend(progress.whole.map(|whole| *whole));
+                self.engine(Event::Taken { ticket, outcome: Ok(()) });
+                self.engine(Event::Carry { id, record });
             }
             Ok(Inserted::Late | Inserted::Duplicate) => {
                 self.count("fragments that brought nothing");
+                self.drop_row(id, &record);
                 self.engine(Event::Taken { ticket, outcome: Ok(()) });
             }
             Err(_) => {
                 self.count("fragments refused");
+                self.drop_row(id, &record);
                 self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
+            }
+        }
+    }
+
+    /// A fragment that was written down is not needed after all.
+    fn drop_row(&mut self, id: Digest, record: &BundleRecord) {
+        let mut tx = Tx::default();
+        tx.delete(Table::Bundles, record.place.to_be_bytes());
+        tx.delete(Table::Index, *id.as_bytes());
+        self.unwritten.note(id, None);
+        tx.then(After::Written { id });
+        self.commits.own(tx);
+    }
+
+    /// Forgets fragments that waited too long for the rest, so that they do not keep others out.
+    pub(super) fn expire_pieces(&mut self) {
+        let now_ms = self.clock.now.as_ms();
+        if self.pieces.expire_at_ms > now_ms {
+            return;
+        }
+        self.pieces.expire_at_ms = now_ms.saturating_add(EXPIRE_EVERY_MS);
+        for whole in self.pieces.reassembly.expire(now_ms) {
+            for (id, record) in self.pieces.rows.remove(&whole).unwrap_or_default() {
+                self.count("fragments that waited too long");
+                self.drop_row(id, &record);
+                self.engine(Event::Gone { id, record });
             }
         }
     }
@@ -187,12 +257,14 @@ impl Core {
     /// Reads back a fragment for this node.
     pub(super) fn restore_piece(&mut self, id: Digest, record: &BundleRecord, bundle: Bundle) {
         let whole = WholeId::of(bundle.primary());
-        self.pieces.note(whole, id, record.clone());
         let now = self.now_for_pieces();
-        if let Ok(Inserted::Stored(progress)) =
-            self.pieces.reassembly.insert(bundle, origin(record.neighbour.as_ref()), now)
-        {
+        let inserted = self.pieces.reassembly.insert(bundle, origin(record.neighbour.as_ref()), now);
+        if let Ok(Inserted::Stored(progress)) = inserted {
+            self.pieces.note(whole, id, record.clone());
             self.pieces.ready.extend(progress.whole.map(|whole| *whole));
+        } else {
+            self.drop_row(id, record);
+            self.engine(Event::Gone { id, record: record.clone() });
         }
     }
 

@@ -96,7 +96,7 @@ impl Core {
             unwritten: Overlay::default(),
             next_place: 0,
             past: Past::default(),
-            pieces: Pieces::default(),
+            pieces: Pieces::new(settings.engine.quota.total.bytes),
             notices: Notices::default(),
             cutting: Vec::new(),
             own_waiting: Amount::ZERO,

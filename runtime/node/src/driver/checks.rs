@@ -1,7 +1,9 @@
 //! Sources of bundles, checked on threads of their own: one signature costs more than everything else that is done for a
 //! bundle which is carried on.
 
+use core::panic::AssertUnwindSafe;
 use std::collections::VecDeque;
+use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_bundle::{Bundle, OpenError, verify_source};
@@ -101,8 +103,12 @@ fn hold(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
 
 fn check(some: Vec<(Ticket, Box<Bundle>)>) -> (Vec<Checked>, u64) {
     let bytes = some.iter().map(|(_, bundle)| size(bundle)).fold(0, u64::saturating_add);
-    let checked = some.into_iter().map(|(ticket, bundle)| (ticket, verify_source(&bundle).map(|_| ())));
-    (checked.collect(), bytes)
+    (some.into_iter().map(|(ticket, bundle)| (ticket, check_one(&bundle))).collect(), bytes)
+}
+
+/// A check that panics is a fault of ours and must not cost the others theirs: the bundle counts as forged.
+fn check_one(bundle: &Bundle) -> Result<(), OpenError> {
+    catch_unwind(AssertUnwindSafe(|| verify_source(bundle).map(|_| ()))).unwrap_or(Err(OpenError::Signature))
 }
 
 fn size(bundle: &Bundle) -> u64 {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use cairn_bundle::{Class, CreationTimestamp, Draft, Eid, Identity, Prekeys, plain};
+use cairn_bundle::{Class, CreationTimestamp, Draft, Eid, Identity, Prekeys, plain, verify_source};
+use cairn_engine::quota::Amount;
 use cairn_engine::{Instant, Limits};
 use cairn_store::{Batch, MemoryDisk, Op};
 use cairn_task::NodeLimits;
@@ -23,6 +24,10 @@ struct Node {
 impl Node {
     /// A node that carries these bundles.
     fn new(seed: u8, carried: &[&Bundle]) -> Self {
+        Self::with(seed, carried, Limits::default())
+    }
+
+    fn with(seed: u8, carried: &[&Bundle], engine: Limits) -> Self {
         let mut disk = MemoryDisk::default();
         for (place, bundle) in (0_u64..).zip(carried) {
             let bytes = bundle.encode();
@@ -52,7 +57,7 @@ impl Node {
             tasks_enabled: false,
             tasks_concurrent: 1,
             task_limits: NodeLimits::default(),
-            engine: Limits::default(),
+            engine,
             own_cap: u64::MAX,
         };
         let secrets = Secrets { identity: Identity::from_seed(&[seed; 32]), prekeys: Prekeys::default() };
@@ -68,6 +73,9 @@ impl Node {
             match output {
                 Output::Commit { commit, batch, .. } => self.waiting.push_back((commit, batch)),
                 Output::KeepPrekeys { .. } => self.input(Input::PrekeysKept { durable: true }),
+                Output::Check { ticket, bundle } => {
+                    self.input(Input::Checked { ticket, outcome: verify_source(&bundle).map(|_| ()) });
+                }
                 _ => {}
             }
         }
@@ -215,4 +223,117 @@ fn what_fits_as_it_is_stays_whole() {
     let mut here = Node::new(1, &[&pieces[1]]);
     here.cut(pieces[1].content_id());
     here.assert_in_pieces(&pieces[1..2]);
+}
+
+/// The node that the pieces of [`whole`] are for.
+const THERE: u8 = 99;
+
+fn is_piece((_, batch): &(CommitId, Batch)) -> bool {
+    batch.iter().any(|op| op.table() == Table::Index)
+}
+
+fn settle_both(a: &mut Node, b: &mut Node, link: u64) {
+    for _ in 0..4 {
+        a.settle();
+        b.settle();
+        talk(a, b, link);
+    }
+}
+
+fn addressed(seed: u8, to: u8, seq: u64, lifetime_ms: u64, payload: &[u8]) -> Bundle {
+    let draft = Draft {
+        destination: Eid::node(&Identity::from_seed(&[to; 32]).node_id(), "inbox").unwrap(),
+        source_service: "inbox",
+        creation: CreationTimestamp { time_ms: 0, seq },
+        lifetime_ms,
+        hop_limit: 8,
+        class: Class::Normal,
+        age_ms: Some(0),
+        may_fragment: true,
+        admin_record: false,
+        payload,
+    };
+    plain(&draft, &Identity::from_seed(&[seed; 32])).unwrap()
+}
+
+#[test]
+fn a_piece_for_this_node_that_the_disk_refused_comes_again() {
+    let (_, pieces) = whole();
+    let (mut here, mut peer) = (Node::new(THERE, &[]), Node::new(2, &[&pieces[1]]));
+    meet(&mut here, &mut peer, 1);
+    let at = here.waiting.iter().position(is_piece).unwrap();
+    let (commit, _) = here.waiting.remove(at).unwrap();
+    here.input(Input::Committed { commit, durable: false });
+    settle_both(&mut here, &mut peer, 1);
+    here.input(Input::LinkDown { link: 1 });
+    peer.input(Input::LinkDown { link: 1 });
+    assert_eq!(peer.core.engine.bundles_carried(), 1, "it was refused");
+    assert_eq!(here.core.pieces.reassembly.stored_bytes(), 0);
+    meet(&mut here, &mut peer, 2);
+    assert!(here.waiting.iter().any(is_piece), "it is written before it is acknowledged");
+    settle_both(&mut here, &mut peer, 2);
+    assert_eq!((here.rows(Table::Index).len(), peer.core.engine.bundles_carried()), (1, 0));
+}
+
+#[test]
+fn a_piece_that_arrived_does_not_give_way_to_mail_of_others() {
+    let (_, pieces) = whole();
+    let mut limits = Limits::default();
+    limits.quota.total = Amount { bytes: 1 << 30, bundles: 3 };
+    limits.quota.reserve = Amount { bytes: 0, bundles: 0 };
+    let mut here = Node::with(THERE, &[], limits);
+    let mut peer = Node::new(2, &[&pieces[1]]);
+    meet(&mut here, &mut peer, 1);
+    settle_both(&mut here, &mut peer, 1);
+    assert_eq!(peer.core.engine.bundles_carried(), 0);
+    let mail: Vec<Bundle> = (0..6).map(|seq| addressed(7, 90, seq, 1_000_000_000, &[7; 7_000])).collect();
+    let mut other = Node::new(3, &mail.iter().collect::<Vec<_>>());
+    meet(&mut here, &mut other, 2);
+    settle_both(&mut here, &mut other, 2);
+    assert!(here.core.engine.bundles_carried() > 1, "there is mail of others");
+    assert!(here.rows(Table::Index).contains(pieces[1].content_id().as_bytes().as_slice()));
+}
+
+#[test]
+fn pieces_that_waited_too_long_make_room_for_others() {
+    let (_, pieces) = whole();
+    let mut here = Node::new(THERE, &[]);
+    let piece = |liar: u8, seq: u64| {
+        addressed(liar, THERE, seq, 60_000, &[7; 2_000]).fragment_to_fit(1_200).unwrap().remove(0)
+    };
+    let mut ticket = 1_000_000;
+    for liar in 50_u8..58 {
+        let from = Identity::from_seed(&[liar; 32]).node_id();
+        for seq in 0..600 {
+            let junk = piece(liar, seq);
+            ticket += 1;
+            here.core.deliver_piece(ticket, from, junk.content_id(), &junk);
+        }
+        here.core.after_input(&here.disk);
+        here.collect();
+        here.settle();
+    }
+    assert_eq!(here.core.counters["fragments refused"], 8 * 88, "each neighbour has its share");
+    assert_eq!(here.rows(Table::Index).len(), WHOLES_MAX);
+    let honest = Identity::from_seed(&[2; 32]).node_id();
+    here.core.deliver_piece(1, honest, pieces[1].content_id(), &pieces[1]);
+    assert_eq!(here.core.counters["fragments refused"], 8 * 88 + 1, "all together are too many");
+    let later = Clock { now: Instant::from_ms(EXPIRE_EVERY_MS * 2), wall: None };
+    for _ in 0..20 {
+        here.core.handle(later, Input::Tick, &here.disk);
+        here.collect();
+        while let Some((commit, batch)) = here.waiting.pop_front() {
+            here.disk.commit(batch);
+            here.disk.sync();
+            here.core.handle(later, Input::Committed { commit, durable: true }, &here.disk);
+            here.collect();
+        }
+    }
+    assert_eq!((here.rows(Table::Index).len(), here.core.pieces.reassembly.stored_bytes()), (0, 0));
+    here.core.deliver_piece(2, honest, pieces[1].content_id(), &pieces[1]);
+    here.core.after_input(&here.disk);
+    here.collect();
+    here.settle();
+    assert_eq!(here.core.counters["fragments refused"], 8 * 88 + 1);
+    assert_eq!(here.rows(Table::Index).len(), 1);
 }
