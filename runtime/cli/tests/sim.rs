@@ -54,6 +54,10 @@ fn what_cannot_be_run_is_told_with_a_way_out() {
     assert!(err(&["sim", "run", "atlantis"]).contains("hint: see: cairn sim list"));
     assert!(err(&["sim", "run", "city:nodes=0"]).contains("between"));
     assert!(err(&["sim", "run", "trace"]).contains("needs a file"));
+    assert!(
+        err(&["sim", "run", "trace", "/dev/zero"]).contains("has more than"),
+        "what never ends is not read"
+    );
     assert!(err(&["sim", "run", "village", "walk.txt"]).contains("takes no file"));
     let folder = tempfile::tempdir().unwrap();
     let bad = folder.path().join("bad.txt");

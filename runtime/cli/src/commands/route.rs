@@ -1,6 +1,7 @@
 //! `cairn route`: which bundles this node carries, and why each is held or sent.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use cairn_node::control::api::{CarriedInfo, ForecastInfo, Request, Response, RouteInfo};
@@ -11,6 +12,9 @@ use crate::failure::Failure;
 use crate::out::clean_line;
 use crate::render::{name_or_short, short, size};
 use crate::table::Table;
+
+/// Longest contact plan that is read: ten thousand lines with room to spare.
+const PLAN_BYTES_MAX: u64 = 4 << 20;
 
 /// See which bundles wait here, and why each is held or sent
 #[derive(Debug, Subcommand)]
@@ -106,17 +110,26 @@ pub(crate) fn run(context: &Context, command: RouteCommand) -> Result<(), Failur
 }
 
 fn read(file: &PathBuf) -> Result<String, Failure> {
-    let read = if file.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin().lock())
-    } else {
-        fs::read_to_string(file)
+    let hint = "give a text file with one contact a line";
+    let failed = |error: &dyn core::fmt::Display| {
+        Failure::new(format!("cannot read {}: {error}", file.display()), hint)
     };
-    read.map_err(|error| {
-        Failure::new(
-            format!("cannot read {}: {error}", file.display()),
-            "give a text file with one contact a line",
-        )
-    })
+    let mut text = String::new();
+    let length = if file.as_os_str() == "-" {
+        std::io::stdin().lock().take(PLAN_BYTES_MAX + 1).read_to_string(&mut text)
+    } else {
+        fs::File::open(file).and_then(|file| file.take(PLAN_BYTES_MAX + 1).read_to_string(&mut text))
+    };
+    let length = length.map_err(|error| failed(&error))?;
+    if u64::try_from(length).is_ok_and(|length| length > PLAN_BYTES_MAX) {
+        return Err(failed(&format!("it has more than {PLAN_BYTES_MAX} bytes")));
+    }
+    let is_contact = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    if !text.lines().any(is_contact) {
+        let hint = "name contacts, or remove the plan with: cairn route plan clear";
+        return Err(Failure::new(format!("there is no contact in {}", file.display()), hint));
+    }
+    Ok(text)
 }
 
 /// The list of carried bundles.

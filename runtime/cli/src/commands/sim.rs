@@ -1,6 +1,7 @@
 //! `cairn sim`: whole fields of nodes under one virtual clock.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use cairn_sim::Dice;
@@ -103,10 +104,14 @@ fn read_trace(file: &Path) -> Result<Scenario, Failure> {
     let failed = |error: &dyn core::fmt::Display| {
         Failure::new(format!("cannot read {}: {error}", file.display()), hint)
     };
-    if fs::metadata(file).map_err(|error| failed(&error))?.len() > TRACE_BYTES_MAX {
+    // A device says that it is empty, and never ends.
+    let mut text = String::new();
+    let mut read =
+        fs::File::open(file).map_err(|error| failed(&error))?.take(TRACE_BYTES_MAX.saturating_add(1));
+    let length = read.read_to_string(&mut text).map_err(|error| failed(&error))?;
+    if u64::try_from(length).is_ok_and(|length| length > TRACE_BYTES_MAX) {
         return Err(failed(&format!("it has more than {TRACE_BYTES_MAX} bytes")));
     }
-    let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
     let name = file.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     Scenario::of_trace(&name, &text).map_err(|error| failed(&error))
 }

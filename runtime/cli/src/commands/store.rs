@@ -67,14 +67,15 @@ struct Damage {
 
 pub(crate) fn run(context: &Context, command: &StoreCommand) -> Result<(), Failure> {
     let home = context.home();
-    let _lock = HomeLock::take(home)?;
     let dir = home.join(cairn_node::STORE_DIR);
+    // Before the lock, which needs a folder to lie in.
     if !dir.exists() {
         return Err(Failure::new(
             format!("there is no store in {}", dir.display()),
             "name the node's data directory with --home; its first start makes the store",
         ));
     }
+    let _lock = HomeLock::take(home)?;
     let options = cairn_node::store_options(&NodeConfig::load(home)?);
     let store = Store::open(&dir, options).map_err(|error| failure(&error))?;
     match command {

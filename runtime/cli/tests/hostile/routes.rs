@@ -81,6 +81,9 @@ fn a_contact_plan_is_kept_over_a_restart_and_a_bad_one_is_refused_by_line() {
     out(&node, &["route", "plan", "set", good.to_str().unwrap()]);
     let refused = err(&node, &["route", "plan", "set", bad.to_str().unwrap()]);
     assert!(refused.contains('3') && refused.contains("hint"), "the line is named: {refused}");
+    assert!(err(&node, &["route", "plan", "set", "/dev/zero"]).contains("has more than"));
+    fs::write(&bad, "# nothing yet\n\n").unwrap();
+    assert!(err(&node, &["route", "plan", "set", bad.to_str().unwrap()]).contains("cairn route plan clear"));
     node.kill();
     node.start();
     assert_eq!(out(&node, &["route", "plan", "show"]), plan);
@@ -115,4 +118,6 @@ fn the_store_of_a_stopped_node_is_checked_shrunk_and_copied() {
     assert_eq!(one.status().bundles, 5);
     let nowhere = Node::new(root.path(), "nowhere", OFFLINE);
     assert!(err(&nowhere, &["store", "check"]).contains("there is no store"));
+    fs::remove_dir_all(&nowhere.home).unwrap();
+    assert!(err(&nowhere, &["store", "check"]).contains("there is no store"), "not even a folder");
 }
