@@ -31,6 +31,7 @@ use crate::record::BundleRecord;
 use crate::routing::{Explanation, Router, SnapshotError};
 use crate::seen::Seen;
 use crate::session::{Opening, Session};
+use crate::sessions::Sessions;
 use crate::sweep::Sweep;
 use crate::time::Instant;
 use crate::told::Told;
@@ -61,7 +62,7 @@ pub struct Engine {
     now: Instant,
     /// A moment, and what the wall clock said then.
     wall: Option<(Instant, u64)>,
-    sessions: BTreeMap<LinkId, Session>,
+    sessions: Sessions,
     holdings: Holdings,
     noticed: Noticed,
     names: Names,
@@ -105,7 +106,7 @@ impl Engine {
             endpoint: Eid::node(&me, NODE_SERVICE).ok(),
             now: Instant::ZERO,
             wall: None,
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             holdings: Holdings::default(),
             names: Names::default(),
             noticed: Noticed::new(limits.notices_ahead_max),
@@ -223,14 +224,28 @@ impl Engine {
 
     /// The next thing to send on a link that can send now. Payloads are handles: the caller reads them.
     pub fn poll_transmit(&mut self, link: LinkId, catalogue: &dyn Catalogue) -> Option<Transmit> {
-        self.compare_on(link, catalogue);
-        // Offers make room for more, or show that the peer has none: then it is not waited for.
-        if self.offer_ready(link, catalogue) {
+        loop {
+            self.sessions.read(link);
             self.compare_on(link, catalogue);
+            // Offers make room for more, or show that the peer has none: then it is not waited for.
+            if self.offer_ready(link, catalogue) {
+                self.compare_on(link, catalogue);
+            }
+            // What both ends turn out to have is settled without a word.
+            self.hear_meet(link, catalogue);
+            if let Some(transmit) = self.transmit(link) {
+                self.sessions.note(link);
+                return Some(transmit);
+            }
+            // Settling may have made room for another offer; what is settled is not offered again, so this ends.
+            if !self.sessions.has_news(link) {
+                return None;
+            }
         }
-        // What both ends turn out to have is settled without a word.
-        self.hear_meet(link, catalogue);
-        let session = self.sessions.get_mut(&link)?;
+    }
+
+    fn transmit(&mut self, link: LinkId) -> Option<Transmit> {
+        let session = self.sessions.quietly(&link)?;
         let transmit = session.meet.poll_transmit()?;
         if let Transmit::Chunk { item, total, offset, len } = &transmit {
             session.sent_bytes = session.sent_bytes.saturating_add(*len);
@@ -239,6 +254,18 @@ impl Engine {
             }
         }
         Some(transmit)
+    }
+
+    /// The links on which [`Engine::poll_transmit`] may have something, in ascending order; no more than are up. On the
+    /// others it has nothing until the next [`Engine::handle`], so a caller with many links need not ask.
+    pub fn links_with_news(&self) -> impl Iterator<Item = LinkId> + '_ {
+        self.sessions.news()
+    }
+
+    /// Whether [`Engine::poll_transmit`] may have something for a link; see [`Engine::links_with_news`].
+    #[must_use]
+    pub fn has_news(&self, link: LinkId) -> bool {
+        self.sessions.has_news(link)
     }
 
     /// Whether nothing that came over a link waits to become durable. `true` for an unknown link.
@@ -410,9 +437,7 @@ impl Engine {
         if self.holdings.contains(&item) || !self.wanted_blobs.insert(id) {
             return;
         }
-        for session in self.sessions.values_mut() {
-            session.request_spare(item);
-        }
+        self.sessions.change_each(|_, session| session.request_spare(item));
     }
 
     fn learn_peer_item(&mut self, peer: NodeId, item: Item) {
@@ -423,10 +448,14 @@ impl Engine {
 
     /// Tokens came back that other peers may get.
     fn look_again_elsewhere(&mut self, link: LinkId) {
-        let live = |(of, session): &(&LinkId, &mut Session)| **of != link && session.mode == Mode::Live;
-        for (_, session) in self.sessions.iter_mut().filter(live) {
-            session.look_again(self.now);
-        }
+        let now = self.now;
+        self.sessions.change_each(|of, session| {
+            if of != link && session.mode == Mode::Live {
+                session.look_again(now);
+            }
+            // Nothing yet: it is time that brings the look.
+            false
+        });
     }
 }
 

@@ -62,6 +62,7 @@ pub mod room;
 pub mod routing;
 pub mod seen;
 mod session;
+mod sessions;
 mod streams;
 pub mod sweep;
 mod time;

@@ -214,11 +214,13 @@ impl Session {
         }
     }
 
-    /// Asks for a blob if the peer has said that it has it.
-    pub(crate) fn request_spare(&mut self, item: Item) {
-        if self.spare_blobs.remove(&item.id) {
+    /// Asks for a blob if the peer has said that it has it; whether it did.
+    pub(crate) fn request_spare(&mut self, item: Item) -> bool {
+        let known = self.spare_blobs.remove(&item.id);
+        if known {
             self.meet.request(item);
         }
+        known
     }
 
     /// Something that heights promised will not come: the rest is not waited for either.

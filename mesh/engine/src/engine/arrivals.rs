@@ -172,7 +172,7 @@ impl Engine {
     }
 
     fn taking(&mut self, link: LinkId, more: i32) {
-        if let Some(session) = self.sessions.get_mut(&link) {
+        if let Some(session) = self.sessions.quietly(&link) {
             session.taking = session.taking.saturating_add_signed(more);
         }
     }

@@ -85,7 +85,7 @@ impl Engine {
     /// Goes on with every comparison for which there is room, for a while.
     pub(super) fn compare_on(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
         self.end_trades(link);
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.quietly(&link) else { return };
         if session.goes_on_at.is_some_and(|at| at > self.now) {
             return;
         }
@@ -99,7 +99,7 @@ impl Engine {
                 looked_at = looked_at.saturating_add(lacking);
                 if looked_at >= LOOKED_AT_MAX {
                     let goes_on_at = self.now.plus_ms(REST_MS);
-                    if let Some(session) = self.sessions.get_mut(&link) {
+                    if let Some(session) = self.sessions.quietly(&link) {
                         session.goes_on_at = Some(goes_on_at);
                     }
                     return;
@@ -110,14 +110,15 @@ impl Engine {
 
     /// One step; how many ids it brought, if another may follow at once.
     fn compare_step(&mut self, link: LinkId, topic: Topic, catalogue: &dyn Catalogue) -> Option<usize> {
-        let session = self.sessions.get_mut(&link)?;
+        let session = self.sessions.quietly(&link)?;
         session.comparisons.get(&topic).filter(|comparison| comparison.is_pending())?;
         let (peer, takes_more) = (session.peer, session.giving.takes_more());
         let mut comparison = session.comparisons.remove(&topic)?;
         let outcome = self.step_of(link, topic, &mut comparison, takes_more, catalogue);
-        let session = self.sessions.get_mut(&link)?;
+        let session = self.sessions.quietly(&link)?;
         session.comparisons.insert(topic, comparison);
         let Step { reply, peer_lacks, done } = outcome?;
+        let session = self.sessions.get_mut(&link)?;
         if let Some(message) = reply {
             session.meet.say_reconcile(topic, message);
         }

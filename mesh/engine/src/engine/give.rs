@@ -44,10 +44,15 @@ impl Engine {
             return;
         }
         let decision = self.router.decide(self.now, self.wall_s(), &peer, &self.question(record));
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.quietly(&link) else { return };
+        // A comparison waits until less is in line.
+        let crowded = !session.giving.takes_more();
         match decision {
             Decision::Give { rank, why, .. } => session.giving.want(rank.0, id, takes_room(why)),
             Decision::Hold { .. } => session.giving.hold(id),
+        }
+        if crowded || matches!(decision, Decision::Give { .. }) {
+            self.sessions.note(link);
         }
     }
 
@@ -56,7 +61,7 @@ impl Engine {
     pub(super) fn offer_ready(&mut self, link: LinkId, catalogue: &dyn Catalogue) -> bool {
         let mut some = false;
         self.walk(link, catalogue);
-        while let Some((rank, id, _)) = self.sessions.get_mut(&link).and_then(|session| session.giving.next())
+        while let Some((rank, id, _)) = self.sessions.quietly(&link).and_then(|session| session.giving.next())
         {
             let Some(record) = self.record(&id, catalogue).filter(|record| record.expires() > self.now)
             else {
@@ -82,7 +87,7 @@ impl Engine {
         } else {
             piece_bytes(record, &session.passage(self.limits.meet.item_bytes_max))
         };
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.quietly(&link) else { return };
         let Decision::Give { copies, why, .. } = decision else {
             session.giving.hold(id);
             return;
@@ -124,7 +129,7 @@ impl Engine {
         while let Some(start) = self.sessions.get(&link).and_then(|session| session.giving.walk_from()) {
             let slice = self.unsaid.over(catalogue).scan(&start, WALK_SLICE);
             let next = slice.last().filter(|_| slice.len() == WALK_SLICE).and_then(|(id, _)| id.successor());
-            if let Some(session) = self.sessions.get_mut(&link) {
+            if let Some(session) = self.sessions.quietly(&link) {
                 session.giving.walked(next);
             }
             for (id, record) in slice {
@@ -135,7 +140,7 @@ impl Engine {
 
     /// Looks again at what was held back for a peer.
     pub(super) fn review(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
-        let Some(held) = self.sessions.get_mut(&link).map(|session| session.giving.take_held()) else {
+        let Some(held) = self.sessions.quietly(&link).map(|session| session.giving.take_held()) else {
             return;
         };
         for id in held {
@@ -154,10 +159,11 @@ impl Engine {
 
     /// Tells a peer how much more it may send, when that has changed enough.
     pub(super) fn announce_room(&mut self, link: LinkId) {
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.quietly(&link) else { return };
         let free = self.quotas.room_for_neighbour(&session.peer);
         if let Some(bytes) = session.room.to_announce(free) {
             session.meet.say_room(bytes);
+            self.sessions.note(link);
         }
     }
 }

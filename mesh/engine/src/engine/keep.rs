@@ -50,12 +50,16 @@ impl Engine {
         self.custody.forget(id);
         let item = Item { topic: Topic::Bundle, id: *id };
         self.elsewhere.forget(&item);
-        for session in self.sessions.values_mut() {
-            if let Some(offered) = session.giving.forget(id) {
+        self.sessions.change_each(|_, session| {
+            // A comparison waits until less is in line.
+            let crowded = !session.giving.takes_more();
+            let offered = session.giving.forget(id);
+            if let Some(offered) = &offered {
                 session.room.withdrawn(offered.bytes);
             }
             session.meet.withdraw(item);
-        }
+            offered.is_some() || crowded
+        });
         if self.sessions.values().any(|session| session.mode == Mode::Live) {
             let at = self.now.plus_ms(ANNOUNCE_MS);
             self.announce_at.get_or_insert(at);

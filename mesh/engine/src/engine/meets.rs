@@ -72,10 +72,10 @@ impl Engine {
     }
 
     pub(super) fn add_groups(&mut self, peer: &NodeId, groups: &BTreeSet<u32>) {
-        for session in self.sessions.values_mut().filter(|session| session.peer == *peer) {
+        self.sessions.change_each(|_, session| {
             let new: BTreeSet<u32> = groups.difference(&session.groups).copied().collect();
-            if new.is_empty() {
-                continue;
+            if session.peer != *peer || new.is_empty() {
+                return false;
             }
             for topic in Topic::ALL {
                 // What is going to be compared need not be listed.
@@ -91,7 +91,8 @@ impl Engine {
                 }
             }
             session.groups.extend(new);
-        }
+            true
+        });
     }
 
     pub(super) fn hold(&mut self, item: Item, bytes: u64, scope: Scope, place: Option<Place>) {
@@ -99,13 +100,14 @@ impl Engine {
         if !self.holdings.add(item, bytes, scope, place) {
             return;
         }
-        for session in self.sessions.values_mut() {
+        self.sessions.change_each(|_, session| {
             let visible = self.holdings.visible_to(&item, &session.peer, &session.groups);
             let known = session.mode == Mode::Carried && self.elsewhere.has(&session.peer, &item);
-            if let Some(bytes) = visible.filter(|_| !known) {
+            visible.filter(|_| !known).is_some_and(|bytes| {
                 session.meet.offer(item, bytes);
-            }
-        }
+                true
+            })
+        });
     }
 
     pub(super) fn drop_item(&mut self, item: Item) {
@@ -113,9 +115,10 @@ impl Engine {
             return;
         }
         self.elsewhere.forget(&item);
-        for session in self.sessions.values_mut() {
+        self.sessions.change_each(|_, session| {
             session.meet.withdraw(item);
-        }
+            true
+        });
     }
 
     pub(super) fn handle_bytes(&mut self, link: LinkId, bytes: &[u8], catalogue: &dyn Catalogue) {
@@ -132,7 +135,8 @@ impl Engine {
     }
 
     pub(super) fn hear_meet(&mut self, link: LinkId, catalogue: &dyn Catalogue) {
-        while let Some(event) = self.sessions.get_mut(&link).and_then(|session| session.meet.poll_event()) {
+        while let Some(event) = self.sessions.quietly(&link).and_then(|session| session.meet.poll_event()) {
+            self.sessions.note(link);
             self.handle_meet(link, event, catalogue);
         }
     }

@@ -149,6 +149,16 @@ impl Host {
         while let Some(action) = self.engine.poll_action() {
             self.act(action);
         }
+        self.expect_silence_without_news();
+    }
+
+    /// A caller that asks only links with news misses nothing.
+    fn expect_silence_without_news(&mut self) {
+        let links: Vec<LinkId> = self.engine.links().map(|(link, ..)| link).collect();
+        for link in links.into_iter().filter(|link| !self.engine.has_news(*link)).collect::<Vec<_>>() {
+            let said = self.engine.poll_transmit(link, &self.index);
+            assert_eq!(said, None, "link {link} has something to say, and no news");
+        }
     }
 
     fn act(&mut self, action: Action) {

@@ -61,6 +61,11 @@ pub struct FieldFaults {
     pub overtake_per_100k: u64,
     /// Nodes, of a hundred, that are hostile.
     pub hostile_percent: u64,
+    /// Control: those who would be hostile are switched off instead, so that what their lies cost can be told from what
+    /// it costs that they do not help.
+    pub hostile_off: bool,
+    /// Of which kind all hostile nodes are; `None` for each by chance.
+    pub hostile_kind: Option<Hostile>,
     /// Negative control: nodes are told that a batch is durable before it is. The checks must notice.
     pub believes_too_early: bool,
     /// Negative control: nodes forget at a restart what they have seen. The checks must notice.
@@ -83,6 +88,8 @@ impl FieldFaults {
             twice_per_100k: 0,
             overtake_per_100k: 0,
             hostile_percent: 0,
+            hostile_off: false,
+            hostile_kind: None,
             believes_too_early: false,
             forgets_seen: false,
         }
@@ -103,6 +110,8 @@ impl FieldFaults {
             twice_per_100k: dice.pick(0..200),
             overtake_per_100k: dice.pick(0..200),
             hostile_percent: dice.pick(0..25),
+            hostile_off: false,
+            hostile_kind: None,
             believes_too_early: false,
             forgets_seen: false,
         }
@@ -175,7 +184,8 @@ impl FaultPlan {
         let mut plan = Self::default();
         for node in 0..nodes {
             if dice.percent(faults.hostile_percent) {
-                let kind = Hostile::ALL.get(dice.index(Hostile::ALL.len())).copied();
+                let drawn = Hostile::ALL.get(dice.index(Hostile::ALL.len())).copied();
+                let kind = faults.hostile_kind.or(drawn);
                 plan.hostile.extend(kind.map(|kind| (node, kind)));
             }
             plan.draw_node(faults, node, end_ms, dice);

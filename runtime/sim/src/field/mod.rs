@@ -18,6 +18,7 @@
 
 pub mod contact;
 pub mod faults;
+mod mixed;
 pub mod mobility;
 pub mod one;
 pub mod oracle;
@@ -29,6 +30,7 @@ mod world;
 
 pub use contact::{Contact, ContactTrace, LinkModel, TraceEvent};
 pub use faults::{Fault, FaultPlan, FieldFaults, Hostile};
+pub use mixed::mixed_field;
 pub use oracle::Oracle;
 pub use report::{Cost, Delivery, Fate, FieldReport, Outcome, Strategy};
 pub use run::{FieldOptions, Progress, run_field};

@@ -121,6 +121,9 @@ impl World {
             let wall_s = (index % 8 != 7).then_some(WALL_S);
             nodes.push(FieldNode::new(index, seed, rules.limits.clone(), contact_plan.clone(), wall_s));
             if let Some(kind) = plan.hostile.get(&index) {
+                if rules.faults.hostile_off {
+                    continue;
+                }
                 liars.insert(index, Liar::new(*kind, seed, ids.clone()));
             } else if let Some(node) = nodes.last_mut() {
                 node.start(&mut truth);
@@ -238,9 +241,11 @@ impl World {
             What::Arrive { connection, to, bytes } => self.arrive(connection, to, bytes),
             What::Free { connection, side } => {
                 if let Some(link) = self.connections.get_mut(&connection) {
-                    link.end_mut(side).busy = false;
+                    link.end_mut(side).waits = false;
                     let node = link.end(side).node;
-                    self.pump(connection, side);
+                    if self.liars.contains_key(&node) {
+                        self.pump(connection, side);
+                    }
                     self.settle(node);
                 }
             }
@@ -254,7 +259,10 @@ impl World {
                 }
             }
             What::Tick { node, life } => {
-                if let Some(here) = self.nodes.get_mut(node).filter(|here| here.life == life) {
+                // An alarm that an earlier one has replaced since is void.
+                let now_ms = self.truth.now_ms;
+                let due = |here: &&mut FieldNode| here.life == life && here.tick_ms == Some(now_ms);
+                if let Some(here) = self.nodes.get_mut(node).filter(due) {
                     here.tick_ms = None;
                     here.handle(&mut self.truth, Event::Tick);
                     self.settle(node);
@@ -268,8 +276,7 @@ impl World {
     fn send(&mut self, message: usize) {
         let Some(what) = self.truth.messages.get(message).copied() else { return };
         let Some(to) = self.ids.get(what.to).copied() else { return };
-        let Some(node) = self.nodes.get_mut(what.from).filter(|_| !self.liars.contains_key(&what.from))
-        else {
+        let Some(node) = self.nodes.get_mut(what.from).filter(|_| !self.hostile.contains(&what.from)) else {
             return;
         };
         if !node.send(&mut self.truth, message, &to) {
@@ -301,7 +308,6 @@ impl World {
         loop {
             let Some(here) = self.nodes.get_mut(node) else { return };
             let closed = core::mem::take(&mut here.closed);
-            let links: Vec<(u64, usize)> = here.links.values().copied().collect();
             for link in closed {
                 if let Some((connection, _)) =
                     self.nodes.get(node).and_then(|here| here.links.get(&link).copied())
@@ -309,10 +315,12 @@ impl World {
                     self.disconnect(connection, true);
                 }
             }
-            for (connection, side) in links {
+            for (connection, side) in self.links_to_pump(node) {
                 self.pump(connection, side);
             }
-            if self.nodes.get(node).is_none_or(|here| here.closed.is_empty()) {
+            // What one link gives or settles may be news for another.
+            let done = |here: &FieldNode| here.closed.is_empty();
+            if self.nodes.get(node).is_none_or(done) && self.links_to_pump(node).is_empty() {
                 break;
             }
         }
@@ -335,11 +343,27 @@ impl World {
         }
     }
 
+    /// The links of a node that have something to say and can take it.
+    fn links_to_pump(&self, node: usize) -> Vec<(u64, usize)> {
+        let Some(here) = self.nodes.get(node) else { return Vec::new() };
+        let news = here.engine.iter().flat_map(Engine::links_with_news);
+        let places = news.filter_map(|link| here.links.get(&link).copied());
+        let is_free = |(connection, side): &(u64, usize)| {
+            self.connections.get(connection).is_some_and(|link| !link.end(*side).waits)
+        };
+        places.filter(is_free).collect()
+    }
+
     /// Puts the next bytes of one end on the link, if it can take them.
     fn pump(&mut self, connection: u64, side: usize) {
         let Some(here) = self.connections.get(&connection) else { return };
-        let End { node, link, busy, .. } = *here.end(side);
-        if busy {
+        let End { node, link, busy_until_ms, waits, .. } = *here.end(side);
+        if self.truth.now_ms < busy_until_ms {
+            // It goes on then; nothing happens then if there is nothing to say.
+            if let Some(here) = self.connections.get_mut(&connection).filter(|_| !waits) {
+                here.end_mut(side).waits = true;
+                self.later(busy_until_ms, What::Free { connection, side });
+            }
             return;
         }
         let burst_bytes = here.burst_bytes();
@@ -365,12 +389,11 @@ impl World {
         let heard = here.mute != Some(side);
         let free_ms = self.truth.now_ms + passage.busy_ms.max(1);
         let end = here.end_mut(side);
-        end.busy = true;
+        end.busy_until_ms = free_ms;
         let arrives_ms = free_ms + passage.late_ms;
         let arrives_ms = if passage.overtakes { arrives_ms } else { arrives_ms.max(end.arrives_ms) };
         end.arrives_ms = end.arrives_ms.max(arrives_ms);
         let to = 1 - side;
-        self.later(free_ms, What::Free { connection, side });
         if heard {
             if passage.twice {
                 self.later(arrives_ms, What::Arrive { connection, to, bytes: burst.clone() });
@@ -421,7 +444,13 @@ impl World {
         let left_ms = open.end_ms.saturating_sub(self.truth.now_ms);
         let expected_ms = open.planned.then_some(left_ms);
         let properties = LinkProperties { mtu: None, rate_bytes_s: Some(model.rate_bytes_s), expected_ms };
-        let end = |node, side| End { node, link: connection * 2 + side, busy: false, arrives_ms: 0 };
+        let end = |node, side| End {
+            node,
+            link: connection * 2 + side,
+            busy_until_ms: 0,
+            waits: false,
+            arrives_ms: 0,
+        };
         let mute = open.mute;
         self.connections
             .insert(connection, Connection { contact: key, ends: [end(a, 0), end(b, 1)], model, mute });
@@ -533,7 +562,7 @@ impl World {
     }
 
     fn restart(&mut self, node: usize) {
-        if self.gone.contains(&node) || self.liars.contains_key(&node) {
+        if self.gone.contains(&node) || self.hostile.contains(&node) {
             return;
         }
         let Some(here) = self.nodes.get_mut(node).filter(|here| here.engine.is_none()) else { return };

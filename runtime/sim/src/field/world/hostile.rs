@@ -14,8 +14,10 @@ use crate::field::faults::Hostile;
 
 /// Bundles that a flooder or fragmenter offers when a link comes up, and again when all were answered.
 const FLOOD: usize = 50;
-/// How long it pauses in between, in milliseconds: what it costs the others is seen without more of the same.
+/// How long it pauses in between, in milliseconds; twice as long each time that nothing of it was taken.
 const PAUSE_MS: u64 = 10_000;
+/// Longest such pause: what a flood costs those who are full of it is seen without more of the same.
+const PAUSE_MS_MAX: u64 = 600_000;
 /// Bundles that a replayer keeps; and bytes of what it has of its own to send.
 const HOARD_MAX: usize = 500;
 /// Payload of what floods.
@@ -29,8 +31,10 @@ struct Talk {
     meet: Meet,
     reconcilers: BTreeMap<Topic, Reconciler>,
     unanswered: usize,
-    /// When it offered something last, in milliseconds.
+    /// When it offered something last, in milliseconds; how long it pauses then, and whether anything was taken since.
     pressed_ms: u64,
+    pause_ms: u64,
+    taken: bool,
 }
 
 /// A hostile node.
@@ -80,7 +84,14 @@ impl Liar {
         let meet = Meet::new(Mode::Live, hello, MeetLimits::default());
         self.talks.insert(
             link,
-            Talk { meet, reconcilers: BTreeMap::new(), unanswered: 0, pressed_ms: truth.now_ms },
+            Talk {
+                meet,
+                reconcilers: BTreeMap::new(),
+                unanswered: 0,
+                pressed_ms: truth.now_ms,
+                pause_ms: PAUSE_MS,
+                taken: false,
+            },
         );
         if self.kind == Hostile::BlackHole {
             let claim =
@@ -167,9 +178,11 @@ impl Liar {
         }
         let floods = matches!(self.kind, Hostile::Flooder | Hostile::Fragmenter);
         if let Some(talk) = self.talks.get_mut(&link).filter(|talk| floods && talk.unanswered == 0)
-            && truth.now_ms >= talk.pressed_ms + PAUSE_MS
+            && truth.now_ms >= talk.pressed_ms + talk.pause_ms
         {
             talk.pressed_ms = truth.now_ms;
+            talk.pause_ms = if talk.taken { PAUSE_MS } else { (talk.pause_ms * 2).min(PAUSE_MS_MAX) };
+            talk.taken = false;
             self.press(truth, link);
         }
         heard.is_ok()
@@ -189,6 +202,7 @@ impl Liar {
                 }
             }
             MeetEvent::Acked(_) | MeetEvent::Refused { .. } => {
+                talk.taken |= matches!(event, MeetEvent::Acked(_));
                 talk.unanswered = talk.unanswered.saturating_sub(1);
             }
             MeetEvent::Reconcile { topic, message } => {

@@ -16,8 +16,10 @@ const TRIES_MAX: u64 = 50;
 pub(super) struct End {
     pub(super) node: usize,
     pub(super) link: LinkId,
-    /// Whether something from this end is on its way out.
-    pub(super) busy: bool,
+    /// Until when something from this end is on its way out.
+    pub(super) busy_until_ms: u64,
+    /// Whether it has more to say then.
+    pub(super) waits: bool,
     /// When the last of it arrives: a stream keeps its order.
     pub(super) arrives_ms: u64,
 }
