@@ -191,7 +191,7 @@ impl Engine {
             Event::WantBlob { id } => self.want_blob(id),
             Event::Taken { ticket, outcome } => self.handle_taken(ticket, outcome, catalogue),
             Event::Acknowledge { link, item } => {
-                if let Some(session) = self.sessions.get_mut(&link) {
+                if let Some(session) = self.sessions.change(&link) {
                     session.meet.ack(item);
                 }
             }
@@ -422,7 +422,7 @@ impl Engine {
     }
 
     fn withdraw(&mut self, link: LinkId, item: Item) {
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.change(&link) else { return };
         session.meet.withdraw(item);
         if item.topic == Topic::Bundle {
             if let Some(offered) = session.giving.answered(&item.id) {

@@ -29,7 +29,7 @@ impl Sessions {
     }
 
     /// A session in which something may change that its peer is to hear of.
-    pub(crate) fn get_mut(&mut self, link: &LinkId) -> Option<&mut Session> {
+    pub(crate) fn change(&mut self, link: &LinkId) -> Option<&mut Session> {
         let session = self.links.get_mut(link)?;
         self.news.insert(*link);
         Some(session)

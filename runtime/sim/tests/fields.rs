@@ -58,8 +58,13 @@ fn one_seed_gives_one_field() {
 }
 
 /// Delivered of a thousand messages among honest nodes.
-fn delivered(name: &str, faults: FieldFaults) -> u64 {
-    let options = FieldOptions { faults, epidemic: false, store_bytes: 2_000_000, ..FieldOptions::default() };
+fn delivered(name: &str, faults: &FieldFaults) -> u64 {
+    let options = FieldOptions {
+        faults: faults.clone(),
+        epidemic: false,
+        store_bytes: 2_000_000,
+        ..FieldOptions::default()
+    };
     let report = run_field(&Scenario::parse(name).unwrap(), 2, &options, &mut |_| {});
     assert!(report.hostile > 0 && report.violations.is_empty(), "{:#?}", report.violations);
     let row = report.rows.iter().find(|row| row.strategy == Strategy::Cairn && row.class.is_none()).unwrap();
@@ -70,9 +75,9 @@ fn delivered(name: &str, faults: FieldFaults) -> u64 {
 fn expect_little_harm(kinds: impl IntoIterator<Item = Hostile>) {
     let name = "crowd:nodes=14,hours=3,messages=40";
     let faults = FieldFaults { hostile_percent: 15, ..FieldFaults::none() };
-    let off = delivered(name, FieldFaults { hostile_off: true, ..faults.clone() });
+    let off = delivered(name, &FieldFaults { hostile_off: true, ..faults });
     for kind in kinds {
-        let lied_to = delivered(name, FieldFaults { hostile_kind: Some(kind), ..faults.clone() });
+        let lied_to = delivered(name, &FieldFaults { hostile_kind: Some(kind), ..faults });
         assert!(lied_to + 50 >= off, "{lied_to} of a thousand with {kind:?}, {off} without");
     }
 }

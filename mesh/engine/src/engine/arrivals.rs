@@ -26,7 +26,7 @@ impl Engine {
         }
         let held = self.has(&item, catalogue);
         let wanted = item.topic != Topic::Blob || self.wanted_blobs.contains(&item.id);
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.change(&link) else { return };
         if held {
             session.meet.accepted(item);
         } else if !wanted {
@@ -137,7 +137,7 @@ impl Engine {
             return;
         }
         if !self.make_room(&record, catalogue) {
-            if let Some(session) = self.sessions.get_mut(&link) {
+            if let Some(session) = self.sessions.change(&link) {
                 session.wasted = session.wasted.saturating_add(1);
             }
             self.settle(link, peer, item, Err(FULL));
@@ -209,7 +209,7 @@ impl Engine {
         }
         for link in links {
             self.taking(link, -1);
-            if let Some(session) = self.sessions.get_mut(&link) {
+            if let Some(session) = self.sessions.change(&link) {
                 if let Some(bytes) = kept_bytes {
                     session.room.received(bytes);
                     session.wasted = 0;
@@ -241,7 +241,7 @@ impl Engine {
 
     /// Answers a peer for an item that it sent.
     fn settle(&mut self, link: LinkId, peer: NodeId, item: Item, outcome: Result<(), RefuseReason>) {
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.change(&link) else { return };
         match outcome {
             Ok(()) => {
                 session.meet.accepted(item);

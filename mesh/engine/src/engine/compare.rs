@@ -51,7 +51,7 @@ impl Engine {
     pub(super) fn begin_comparing(&mut self, link: LinkId) {
         let Some(peer) = self.sessions.get(&link).map(|session| session.peer) else { return };
         let due = self.begins(&peer);
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.change(&link) else { return };
         for topic in COMPARED {
             session.comparisons.insert(topic, Comparison::new(due));
         }
@@ -63,7 +63,7 @@ impl Engine {
         let begins = self.begins(&peer);
         let review_at = self.now.plus_ms(super::meets::REVIEW_MS);
         self.say_routes(link, &peer);
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.change(&link) else { return };
         session.review_at = review_at;
         session.giving.resume();
         for comparison in session.comparisons.values_mut().filter(|comparison| comparison.done) {
@@ -75,7 +75,7 @@ impl Engine {
 
     /// A message of the peer: it waits until there is room for what it brings.
     pub(super) fn hear_comparison(&mut self, link: LinkId, topic: Topic, message: Vec<u8>) {
-        let comparison = self.sessions.get_mut(&link).and_then(|session| session.comparisons.get_mut(&topic));
+        let comparison = self.sessions.change(&link).and_then(|session| session.comparisons.get_mut(&topic));
         // Both ends take turns; whoever does not is not waited for.
         if !comparison.is_some_and(|comparison| comparison.hear(self.now, message)) {
             self.count("comparisons out of turn");
@@ -118,7 +118,7 @@ impl Engine {
         let session = self.sessions.quietly(&link)?;
         session.comparisons.insert(topic, comparison);
         let Step { reply, peer_lacks, done } = outcome?;
-        let session = self.sessions.get_mut(&link)?;
+        let session = self.sessions.change(&link)?;
         if let Some(message) = reply {
             session.meet.say_reconcile(topic, message);
         }
@@ -216,7 +216,7 @@ impl Engine {
                 if let Some(record) = self.record(&id, catalogue) {
                     self.consider(link, id, &record);
                 }
-            } else if let Some(session) = self.sessions.get_mut(&link)
+            } else if let Some(session) = self.sessions.change(&link)
                 && let Some(bytes) = self.holdings.visible_to(&item, peer, &session.groups)
             {
                 session.meet.offer(item, bytes);

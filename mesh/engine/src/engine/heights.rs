@@ -30,7 +30,7 @@ const TRADE_MS: u64 = 30_000;
 impl Engine {
     /// Answers a peer that has begun a comparison with heights, where that is cheaper; whether it was done.
     pub(super) fn tell_heights(&mut self, link: LinkId, topic: Topic, comparison: &mut Comparison) -> bool {
-        let Some(session) = self.sessions.get_mut(&link) else { return false };
+        let Some(session) = self.sessions.change(&link) else { return false };
         let count = self.holdings.set(topic, &session.peer, &session.groups).summary(&Prefix::ROOT).count();
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let own: Vec<&Streams> = self.holdings.streams(topic, &session.peer, &session.groups).collect();
@@ -51,7 +51,7 @@ impl Engine {
     /// The peer says how far it knows some streams: all of its own in answer to the beginning of a comparison, and in answer
     /// to that those in which it is behind. It is given what lies above.
     pub(super) fn hear_heights(&mut self, link: LinkId, topic: Topic, theirs: Vec<(Digest, u64)>) {
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.change(&link) else { return };
         let Some(comparison) = session.comparisons.get_mut(&topic) else { return };
         let began = match &mut comparison.heights {
             Heights::Open => true,

@@ -121,7 +121,7 @@ impl Engine {
             return;
         }
         let promised = self.custody.settle(link, &item.id);
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.change(&link) else { return };
         let offered = session.giving.answered(&item.id);
         let sent = offered.is_some_and(|offered| offered.sent);
         if let Some(offered) = offered {
@@ -272,7 +272,7 @@ impl Engine {
         }
         let now = self.now;
         for link in self.live_links(|session| session.next_due() <= now) {
-            let Some(session) = self.sessions.get_mut(&link) else { continue };
+            let Some(session) = self.sessions.change(&link) else { continue };
             if session.review_at <= now {
                 self.renew_comparison(link, catalogue);
             } else if session.looks_now(now) {

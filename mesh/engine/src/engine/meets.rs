@@ -65,7 +65,7 @@ impl Engine {
             return;
         }
         let claims = self.router.claims_for(self.now, self.wall_s(), peer, CLAIMS_MAX);
-        if let Some(session) = self.sessions.get_mut(&link) {
+        if let Some(session) = self.sessions.change(&link) {
             session.claims_told = Some(revision);
             session.meet.say_routes(&claims);
         }
@@ -123,7 +123,7 @@ impl Engine {
 
     pub(super) fn handle_bytes(&mut self, link: LinkId, bytes: &[u8], catalogue: &dyn Catalogue) {
         for piece in bytes.chunks(PIECE_BYTES) {
-            let Some(session) = self.sessions.get_mut(&link) else { return };
+            let Some(session) = self.sessions.change(&link) else { return };
             let result = session.meet.handle_bytes(piece);
             self.hear_meet(link, catalogue);
             if let Err(error) = result {
@@ -163,14 +163,14 @@ impl Engine {
             MeetEvent::Refused { item, reason } => self.handle_refused(link, peer, item, reason),
             MeetEvent::Reconcile { topic, message } => self.hear_comparison(link, topic, message),
             MeetEvent::Room { bytes } => {
-                if let Some(session) = self.sessions.get_mut(&link) {
+                if let Some(session) = self.sessions.change(&link) {
                     session.room.heard(bytes);
                     session.giving.resume();
                 }
             }
             MeetEvent::Routes { claims } => {
                 self.router.heard_claims(self.now, &peer, &claims);
-                if let Some(session) = self.sessions.get_mut(&link).filter(|_| mode == Mode::Live) {
+                if let Some(session) = self.sessions.change(&link).filter(|_| mode == Mode::Live) {
                     session.look_again(self.now);
                 }
             }
@@ -191,7 +191,7 @@ impl Engine {
             return;
         }
         let tokens_back = self.custody.settle(link, &item.id) > 0;
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.change(&link) else { return };
         let Some(offered) = session.giving.answered(&item.id) else { return };
         match reason {
             RefuseReason::Full => {

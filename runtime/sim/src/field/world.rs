@@ -1,6 +1,6 @@
 //! A field at work: many engines, one virtual clock, one queue of events.
 
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use cairn_bundle::{Identity, NodeId};
@@ -8,6 +8,7 @@ use cairn_engine::routing::{ContactPlan, PlanClock, PlannedContact};
 use cairn_engine::{Engine, Event, Limits, LinkId, LinkProperties};
 
 use self::hostile::Liar;
+use self::later::{ContactKey, Later, What};
 use self::link::{Connection, End, pass};
 use self::node::FieldNode;
 use self::truth::Truth;
@@ -19,6 +20,7 @@ use crate::Dice;
 mod check;
 mod disk;
 mod hostile;
+mod later;
 mod link;
 mod node;
 mod shelf;
@@ -38,38 +40,6 @@ const WALL_S: u64 = 6 * 31_557_600;
 pub(super) struct Rules {
     pub(super) limits: Limits,
     pub(super) faults: FieldFaults,
-}
-
-/// Something that happens later.
-#[derive(Debug, PartialEq, Eq)]
-enum What {
-    Arrive { connection: u64, to: usize, bytes: Vec<u8> },
-    Free { connection: u64, side: usize },
-    Synced { node: usize, life: u64 },
-    Tick { node: usize, life: u64 },
-    Restart { node: usize },
-    Again { contact: ContactKey },
-}
-
-type ContactKey = (usize, usize, usize);
-
-#[derive(Debug, PartialEq, Eq)]
-struct Later {
-    at_ms: u64,
-    order: u64,
-    what: What,
-}
-
-impl Ord for Later {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at_ms, self.order).cmp(&(other.at_ms, other.order))
-    }
-}
-
-impl PartialOrd for Later {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 /// A contact that could be used now.
