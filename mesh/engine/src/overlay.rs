@@ -1,5 +1,5 @@
 //! Decisions over a catalogue that does not show them yet: because their actions were not handed out, or because what
-//! came of them is still on its way to the disk.
+//! came of them is still on its way to the disk. A host hides with it, too, what is on the disk before the engine is told.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

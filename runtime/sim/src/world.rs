@@ -24,8 +24,9 @@ const CHECK_MS_MAX: u64 = 20;
 pub(crate) enum Event {
     /// The oldest batch of a node reaches its disk.
     Synced { node: usize, life: u64 },
-    /// A node that lies to itself believes that a batch is on its disk (negative control).
-    Believed { node: usize, life: u64, commit: CommitId },
+    /// A node hears what became of a batch: after the disk shows it, or before if the node lies to itself (negative
+    /// control).
+    Told { node: usize, life: u64, commit: CommitId, durable: bool },
     /// Bytes come out of a stream; `last` frees a place in the sender's window.
     Bytes { contact: u64, to: usize, bytes: Vec<u8>, last: bool },
     /// The prekeys of a node reach its disk.
@@ -209,8 +210,8 @@ impl World {
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Synced { node, life } if self.lives(node, life) => self.synced(node),
-            Event::Believed { node, life, commit } if self.lives(node, life) => {
-                self.input(node, Input::Committed { commit, durable: true });
+            Event::Told { node, life, commit, durable } if self.lives(node, life) => {
+                self.input(node, Input::Committed { commit, durable });
             }
             Event::Bytes { contact, to, bytes, last } => self.arrive(contact, to, bytes, last),
             Event::Cut { contact } => self.cut(contact),
@@ -239,7 +240,7 @@ impl World {
             Event::Fault(fault) => self.fault(fault),
             // What was meant for an earlier life.
             Event::Synced { .. }
-            | Event::Believed { .. }
+            | Event::Told { .. }
             | Event::PrekeysKept { .. }
             | Event::Checked { .. }
             | Event::LinkDown { .. }
@@ -299,7 +300,7 @@ impl World {
         }
         let here = self.node_mut(node);
         here.born_at = now;
-        here.synced_until = now;
+        (here.synced_until, here.told_until) = (now, now);
         let clock = here.clock(now);
         let secrets = Secrets { identity: Identity::from_seed(&here.seed), prekeys: here.prekeys() };
         let core = Core::restore(secrets, here.settings.clone(), &seed, clock, &here.disk);
@@ -404,17 +405,21 @@ impl World {
         here.synced_until = here.synced_until.max(now.saturating_add(delay));
         let (life, when) = (here.life, here.synced_until);
         if early {
-            self.at(now, Event::Believed { node, life, commit });
+            self.at(now, Event::Told { node, life, commit, durable: true });
         }
         self.at(when, Event::Synced { node, life });
     }
 
+    /// The disk shows a batch from now on; the node hears of it later, as from a thread that writes.
     fn synced(&mut self, node: usize) {
-        let early = self.faults.believes_too_early;
+        let delay = self.dice.pick(0..self.faults.sync_ms_max.max(1));
+        let (now, early) = (self.now, self.faults.believes_too_early);
         let here = self.node_mut(node);
         let (Some(result), Some(commit)) = (here.disk.sync_one(), here.commits.pop_front()) else { return };
+        here.told_until = here.told_until.max(now.saturating_add(delay));
+        let (life, when) = (here.life, here.told_until);
         if !early {
-            self.input(node, Input::Committed { commit, durable: result.is_ok() });
+            self.at(when, Event::Told { node, life, commit, durable: result.is_ok() });
         }
     }
 

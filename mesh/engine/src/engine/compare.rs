@@ -26,6 +26,15 @@ struct Carried<'a> {
     catalogue: &'a dyn Catalogue,
 }
 
+impl Carried<'_> {
+    /// Whether the catalogue has more in a range than the sums know: then the last ones would be cut off.
+    fn shows_too_much(&self, bucket: &Prefix, count: u32) -> bool {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let shown = self.catalogue.scan(&Digest(bucket.first()), count.saturating_add(1));
+        shown.get(count).is_some_and(|(id, _)| bucket.contains(&id.0))
+    }
+}
+
 impl IdSet for Carried<'_> {
     fn summary(&self, prefix: &Prefix) -> Summary {
         self.sums.summary(prefix).unwrap_or_else(|| Summary::of(self.ids(prefix, usize::MAX)))
@@ -37,6 +46,10 @@ impl IdSet for Carried<'_> {
         let count = self.sums.summary(&bucket).map_or(UNCOUNTED, |summary| summary.count());
         let max = max.min(usize::try_from(count).unwrap_or(usize::MAX));
         let found = self.catalogue.scan(&Digest(prefix.first()), max);
+        debug_assert!(
+            !self.shows_too_much(&bucket, count),
+            "the catalogue shows what the engine was not told"
+        );
         found.into_iter().map(|(id, _)| id.0).take_while(|id| prefix.contains(id)).collect()
     }
 }

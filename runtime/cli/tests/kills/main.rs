@@ -55,10 +55,16 @@ fn know_each_other(one: &Node, two: &Node) {
     two.ask(&Request::CardImport { card: one.card() });
 }
 
-fn wait_until(what: &str, mut open: impl FnMut() -> Option<String>) {
+fn wait_until(nodes: [&Node; 3], what: &str, mut open: impl FnMut() -> Option<String>) {
     let deadline = Instant::now() + HEAL_MAX;
     while let Some(reason) = open() {
-        assert!(Instant::now() < deadline, "{what}: not within {} s; {reason}", HEAL_MAX.as_secs());
+        if Instant::now() >= deadline {
+            panic!(
+                "{what}: not within {} s; {reason}{}",
+                HEAL_MAX.as_secs(),
+                nodes.map(why_carried).concat()
+            );
+        }
         std::thread::sleep(POLL);
     }
 }
@@ -79,6 +85,19 @@ fn cut(nodes: &[&Node], kills: u32, seed: u64) {
     }
 }
 
+/// Whom a node meets, what it counted, and why it still carries what it carries: what a stall is explained by.
+fn why_carried(node: &Node) -> String {
+    let status = node.status();
+    let mut told = format!("\n{}: {:?} {:?}", node.name, status.links, status.counters);
+    let Ok(Response::Carrying { bundles }) = node.try_ask(&Request::RouteList { max: 3 }) else {
+        return told;
+    };
+    for bundle in bundles {
+        told += &format!("\n  {:?}", node.try_ask(&Request::RouteExplain { bundle: bundle.id }));
+    }
+    told
+}
+
 fn carried(node: &Node) -> usize {
     match node.try_ask(&Request::RouteList { max: 100 }) {
         Ok(Response::Carrying { bundles }) => bundles.len(),
@@ -95,7 +114,7 @@ fn troubles(node: &Node) -> Vec<(String, u64)> {
 
 /// Nobody carries anything any more, and every store is as it was written; then all start once more.
 fn come_to_rest(nodes: [&Node; 3], again: &str) {
-    wait_until(&format!("{again}\nnothing is carried any more"), || {
+    wait_until(nodes, &format!("{again}\nnothing is carried any more"), || {
         let left = nodes.map(|node| (node.name, carried(node)));
         left.iter().any(|(_, left)| *left > 0).then(|| format!("{left:?}"))
     });
@@ -155,7 +174,7 @@ fn what_was_acknowledged_arrives_once_over_a_relay_though_all_three_are_killed_a
     // Heal: nobody is killed any more.
     nodes.iter().for_each(|node| node.settles());
     for ((node, arrived), expected) in [&a, &c].into_iter().zip(&mut arrived).zip(&acknowledged) {
-        wait_until(&format!("{again}\nmail for {}", node.name), || {
+        wait_until(nodes, &format!("{again}\nmail for {}", node.name), || {
             nodes.iter().for_each(|node| node.must_be_alive());
             arrived.look(&node.home).unwrap();
             let lost = arrived.lost(expected);

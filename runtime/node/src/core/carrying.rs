@@ -19,12 +19,20 @@ pub(super) const AGED_MAX: usize = 4;
 impl Core {
     /// Queues an event for the engine.
     pub(super) fn engine(&mut self, event: Event) {
-        self.to_engine.push_back(event);
+        self.to_engine.push_back((None, event));
+    }
+
+    /// The same for the event by which the engine hears of a new bundle, whose row it sees from then on and not before.
+    pub(super) fn engine_shows(&mut self, id: Digest, event: Event) {
+        self.to_engine.push_back((Some(id), event));
     }
 
     /// Hands what is queued to the engine and does what it asks for.
     pub(super) fn run_engine(&mut self, disk: &dyn Read) {
-        while let Some(event) = self.to_engine.pop_front() {
+        while let Some((shown, event)) = self.to_engine.pop_front() {
+            if let Some(id) = shown {
+                self.unwritten.shown(&id);
+            }
             self.engine.handle(self.clock.now, event, &self.unwritten.over(DiskIndex(disk)));
             self.act_for_engine();
         }
@@ -146,11 +154,12 @@ impl Core {
         }
         let mut tx = Tx::default();
         self.put_bundle(&mut tx, id, record, bytes);
-        tx.then(After::Taken { ticket });
+        tx.then(After::Kept { ticket, id });
         self.commit_foreign(tx);
     }
 
-    /// Writes a bundle and its record into a batch; where it lies is in the record that comes back.
+    /// Writes a bundle and its record into a batch; where it lies is in the record that comes back. The disk may show the
+    /// row before the engine hears of it, by [`Core::engine_shows`]; until then it is hidden.
     pub(super) fn put_bundle(
         &mut self,
         tx: &mut Tx,
@@ -162,7 +171,16 @@ impl Core {
         self.next_place = self.next_place.saturating_add(1);
         tx.put(Table::Bundles, record.place.to_be_bytes(), bytes);
         tx.put(Table::Index, *id.as_bytes(), record.encode());
+        self.unwritten.note(id, None);
         record
+    }
+
+    /// Deletes a bundle and its record in a batch of own facts; from now on the catalogue shows neither.
+    pub(super) fn delete_bundle(&mut self, tx: &mut Tx, id: Digest, record: &BundleRecord) {
+        tx.delete(Table::Bundles, record.place.to_be_bytes());
+        tx.delete(Table::Index, *id.as_bytes());
+        self.unwritten.note(id, None);
+        tx.then(After::Written { id });
     }
 
     /// The record of a carried bundle has changed.
@@ -177,8 +195,7 @@ impl Core {
     /// A carried bundle is not needed any more.
     pub(super) fn forget_bundle(&mut self, id: Digest, record: &BundleRecord, why: Gone) {
         let mut tx = Tx::default();
-        tx.delete(Table::Bundles, record.place.to_be_bytes());
-        tx.delete(Table::Index, *id.as_bytes());
+        self.delete_bundle(&mut tx, id, record);
         match why {
             Gone::Expired | Gone::Delivered => self.past.note_gone(&mut tx, &id),
             Gone::Evicted => {}
@@ -186,8 +203,6 @@ impl Core {
         if record.fragment {
             self.pieces.forget(&id);
         }
-        self.unwritten.note(id, None);
-        tx.then(After::Written { id });
         self.commits.own(tx);
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum After {
     Blob { ticket: Ticket, id: Digest, bytes: u64 },
     /// The engine may acknowledge.
     Taken { ticket: Ticket },
+    /// The bundle of a peer is kept: the engine may acknowledge it, and carries it from now on.
+    Kept { ticket: Ticket, id: Digest },
     /// A message is in the inbox.
     Message { ticket: Option<Ticket>, number: u64, entry: Box<super::inbox::Entry> },
     /// A delivery notice of another node counts from now on.
@@ -67,6 +69,7 @@ impl After {
             | Self::Blob { ticket, .. }
             | Self::Notice { ticket, .. }
             | Self::Piece { ticket, .. }
+            | Self::Kept { ticket, .. }
             | Self::Taken { ticket } => Some(*ticket),
             Self::Message { ticket, .. } | Self::Entries { ticket, .. } => *ticket,
             Self::OwnEntry { .. }
@@ -78,6 +81,14 @@ impl After {
             | Self::OwnCard { .. }
             | Self::Renew
             | Self::Reply { .. } => None,
+        }
+    }
+
+    /// The bundle of a peer whose row this batch brings, if any.
+    pub(crate) const fn row_of_peer(&self) -> Option<&Digest> {
+        match self {
+            Self::Kept { id, .. } | Self::Piece { id, .. } => Some(id),
+            _ => None,
         }
     }
 }

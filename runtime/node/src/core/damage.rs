@@ -7,7 +7,7 @@ use cairn_store::{Read, Table};
 
 use super::Core;
 use super::catalogue::DiskIndex;
-use super::commit::{After, Tx};
+use super::commit::Tx;
 
 /// Records that are read at a time on the way to the one whose bytes are damaged.
 const SLICE: usize = 1_000;
@@ -49,10 +49,7 @@ impl Core {
         let place = u64::from_be_bytes(key.try_into().ok()?);
         let (id, record) = find_place(&self.unwritten, place, disk)?;
         let mut tx = Tx::default();
-        tx.delete(Table::Bundles, key);
-        tx.delete(Table::Index, *id.as_bytes());
-        self.unwritten.note(id, None);
-        tx.then(After::Written { id });
+        self.delete_bundle(&mut tx, id, &record);
         self.commits.own(tx);
         let own = record.is_own();
         self.engine(Event::Lost { id, record });

@@ -252,6 +252,7 @@ impl Core {
                 self.engine(Event::Taken { ticket, outcome: Ok(()) });
             }
             After::Taken { ticket } => self.engine(Event::Taken { ticket, outcome: Ok(()) }),
+            After::Kept { ticket, id } => self.engine_shows(id, Event::Taken { ticket, outcome: Ok(()) }),
             After::Message { ticket, number, entry } => {
                 self.inbox.remember(number, *entry);
                 self.say("a message arrived: read it with cairn inbox");
@@ -270,7 +271,7 @@ impl Core {
                     self.engine(Event::Gone { id, record });
                 }
                 for (id, record) in carried {
-                    self.engine(Event::Carry { id, record });
+                    self.engine_shows(id, Event::Carry { id, record });
                 }
             }
             After::Written { id } => self.unwritten.shown(&id),
@@ -280,7 +281,7 @@ impl Core {
             }
             After::Carry { id, record } => {
                 self.own_waiting = self.own_waiting.minus(Amount::one(record.bytes));
-                self.engine(Event::Carry { id, record });
+                self.engine_shows(id, Event::Carry { id, record });
             }
             After::OwnBlob { id, bytes } => self.have_blob(id, bytes),
             After::OwnCard { card } => self.card_is_durable(*card),

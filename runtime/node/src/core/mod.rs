@@ -216,9 +216,10 @@ pub struct Core {
     clock: Clock,
     rng: SeedRng,
     engine: Engine,
-    /// What the engine is going to be told.
-    to_engine: VecDeque<Event>,
-    /// Records that were handed to the store and are not durable yet: changed, or deleted.
+    /// What the engine is going to be told, each with the bundle whose row it sees from then on.
+    to_engine: VecDeque<(Option<Digest>, Event)>,
+    /// Records that the disk does not show as the engine knows them: new ones that it was not told of, changed and deleted
+    /// ones that are not durable yet.
     unwritten: Overlay,
     next_place: u64,
     past: Past,
@@ -459,6 +460,9 @@ impl Core {
                 }
             }
             Finished::Refused(after) => {
+                for id in after.iter().filter_map(commit::After::row_of_peer) {
+                    self.unwritten.shown(id);
+                }
                 for ticket in after.iter().filter_map(commit::After::ticket) {
                     self.count("items refused: the store could not take them");
                     self.undeliver(ticket);

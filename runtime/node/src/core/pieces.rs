@@ -152,11 +152,8 @@ impl Core {
             self.pieces.cut.insert(piece_id);
             carried.push((piece_id, self.put_bundle(&mut tx, piece_id, row, bytes)));
         }
-        tx.delete(Table::Bundles, record.place.to_be_bytes());
-        tx.delete(Table::Index, *id.as_bytes());
+        self.delete_bundle(&mut tx, id, &record);
         self.past.note_gone(&mut tx, &id);
-        self.unwritten.note(id, None);
-        tx.then(After::Written { id });
         tx.then(After::Replaced { gone: vec![(id, record)], carried });
         self.commits.own(tx);
     }
@@ -213,16 +210,18 @@ impl Core {
                 self.pieces.note(whole, id, record.clone());
                 self.pieces.ready.extend(progress.whole.map(|whole| *whole));
                 self.engine(Event::Taken { ticket, outcome: Ok(()) });
-                self.engine(Event::Carry { id, record });
+                self.engine_shows(id, Event::Carry { id, record });
             }
             Ok(Inserted::Late | Inserted::Duplicate) => {
                 self.count("fragments that brought nothing");
                 self.drop_row(id, &record);
+                self.unwritten.shown(&id);
                 self.engine(Event::Taken { ticket, outcome: Ok(()) });
             }
             Err(_) => {
                 self.count("fragments refused");
                 self.drop_row(id, &record);
+                self.unwritten.shown(&id);
                 self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
             }
         }
@@ -231,10 +230,7 @@ impl Core {
     /// A fragment that was written down is not needed after all.
     fn drop_row(&mut self, id: Digest, record: &BundleRecord) {
         let mut tx = Tx::default();
-        tx.delete(Table::Bundles, record.place.to_be_bytes());
-        tx.delete(Table::Index, *id.as_bytes());
-        self.unwritten.note(id, None);
-        tx.then(After::Written { id });
+        self.delete_bundle(&mut tx, id, record);
         self.commits.own(tx);
     }
 
@@ -303,11 +299,8 @@ impl Core {
             self.write_notices(&mut tx, &name, &ids);
         }
         for (id, row) in &pieces {
-            tx.delete(Table::Bundles, row.place.to_be_bytes());
-            tx.delete(Table::Index, *id.as_bytes());
+            self.delete_bundle(&mut tx, *id, row);
             self.past.note_gone(&mut tx, id);
-            self.unwritten.note(*id, None);
-            tx.then(After::Written { id: *id });
         }
         tx.then(After::Replaced { gone: pieces, carried: Vec::new() });
         self.commits.own(tx);
