@@ -28,6 +28,7 @@ use crate::overlay::Overlay;
 use crate::pace::Pace;
 use crate::quota::{Amount, Quotas};
 use crate::record::BundleRecord;
+use crate::repeats::Repeats;
 use crate::routing::{Explanation, Router, SnapshotError};
 use crate::seen::Seen;
 use crate::session::{Opening, Session};
@@ -69,6 +70,7 @@ pub struct Engine {
     carried: SumTree,
     seen: Seen,
     told: Told,
+    repeats: Repeats,
     quotas: Quotas,
     router: Router,
     custody: Custody,
@@ -113,6 +115,7 @@ impl Engine {
             carried: SumTree::default(),
             seen: Seen::new(limits.seen_ids_max),
             told: Told::default(),
+            repeats: Repeats::default(),
             quotas: Quotas::new(limits.quota.clone()),
             router: Router::new(me, limits.routing),
             custody: Custody::default(),

@@ -58,6 +58,7 @@ mod pace;
 pub mod pieces;
 pub mod quota;
 pub mod record;
+pub mod repeats;
 pub mod room;
 pub mod routing;
 pub mod seen;

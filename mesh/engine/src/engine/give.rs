@@ -43,6 +43,13 @@ impl Engine {
         {
             return;
         }
+        if let Some(until) = self.repeats.waits_until(self.now, &peer, &id) {
+            if let Some(session) = self.sessions.quietly(&link) {
+                session.giving.hold(id);
+                session.look_again(until);
+            }
+            return;
+        }
         let decision = self.router.decide(self.now, self.wall_s(), &peer, &self.question(record));
         let Some(session) = self.sessions.quietly(&link) else { return };
         // A comparison waits until less is in line.

@@ -138,6 +138,9 @@ impl Engine {
             return;
         }
         self.told.note(self.now, &peer, &item.id);
+        if sent {
+            self.repeats.note(self.now, &peer, &item.id);
+        }
         if mode == Mode::Carried {
             self.learn_peer_item(peer, item);
         }

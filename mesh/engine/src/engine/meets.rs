@@ -197,6 +197,7 @@ impl Engine {
             RefuseReason::Full => {
                 session.room.refused_full(self.now, offered.bytes);
                 session.giving.hold(item.id);
+                session.look_again(self.repeats.note(self.now, &peer, &item.id));
                 if let Some(until) = session.room.paused_until(self.now) {
                     session.giving.pause();
                     session.resume_at(until);

@@ -5,7 +5,7 @@ use cairn_engine::quota::Amount;
 use cairn_engine::{Event, Gone, Instant, Limits};
 use cairn_link::{RefuseReason, Topic};
 
-use crate::host::{Host, bundle_item, connect, disconnect, meet, record, talk};
+use crate::host::{Host, bundle_item, connect, disconnect, meet, record, talk, written};
 
 fn far() -> NodeId {
     Identity::from_seed(&[99; 32]).node_id()
@@ -214,4 +214,44 @@ fn an_alert_overtakes_what_waits() {
     meet(&mut a, &mut b, 1, &[]);
     assert_eq!(a.sent.first(), Some(&bundle_item(alert.content_id())));
     assert_eq!(a.sent.last(), Some(&bundle_item(bulk.content_id())));
+}
+
+#[test]
+fn a_peer_that_announces_room_and_refuses_the_same_bundle_gets_it_less_and_less_often() {
+    let (mut a, mut b) = (Host::new(1), Host::new(2));
+    b.stores = false;
+    let item = a.carry(&written(&a.identity, far(), b"again", 100_000_000));
+    let hours = 2;
+    for minute in 0..hours * 60 {
+        // The worst case: a new contact every minute, which tells nothing of the last one.
+        (a.now, b.now) = (Instant::from_ms(minute * 60_000), Instant::from_ms(minute * 60_000));
+        connect(&mut a, &mut b, minute, &[]);
+        talk(&mut a, &mut b, minute);
+        b.refuse_all(RefuseReason::Full);
+        talk(&mut a, &mut b, minute);
+        disconnect(&mut a, &mut b, minute);
+    }
+    let times = a.sent.iter().filter(|sent| **sent == item).count();
+    assert!((5..=4 + 6 * hours as usize).contains(&times), "{times} times");
+    b.stores = true;
+    (a.now, b.now) = (a.now.plus_ms(600_000), b.now.plus_ms(600_000));
+    meet(&mut a, &mut b, 1_000, &[]);
+    assert!(b.index.0.contains_key(&item.id), "it arrives as soon as there is room");
+}
+
+#[test]
+fn what_a_peer_takes_and_evicts_goes_there_less_and_less_often() {
+    let (mut a, mut b) = (Host::new(1), Host::new(2));
+    let item = a.carry(&written(&a.identity, far(), b"to and fro", 100_000_000));
+    // Tokens that come back, so that only the memory of the pair holds it back.
+    for minute in 0..60 {
+        (a.now, b.now) = (Instant::from_ms(minute * 60_000), Instant::from_ms(minute * 60_000));
+        a.index.0.get_mut(&item.id).unwrap().copies = 8;
+        meet(&mut a, &mut b, minute, &[]);
+        if let Some(record) = b.index.0.remove(&item.id) {
+            b.handle(Event::Lost { id: item.id, record });
+        }
+    }
+    let times = a.sent.iter().filter(|sent| **sent == item).count();
+    assert!((4..=4 + 6).contains(&times), "{times} times");
 }
