@@ -14,6 +14,7 @@ use cairn_bundle::{Class, Digest, Eid, NodeId};
 use cairn_link::reconcile::SumTree;
 use cairn_link::{Item, Mode, RefuseReason, Topic, Transmit};
 
+use crate::alerts::Alerts;
 use crate::catalogue::Catalogue;
 use crate::copies::CopyBudget;
 use crate::custody::Custody;
@@ -71,6 +72,7 @@ pub struct Engine {
     seen: Seen,
     told: Told,
     repeats: Repeats,
+    alerts: Alerts,
     quotas: Quotas,
     router: Router,
     custody: Custody,
@@ -116,6 +118,7 @@ impl Engine {
             seen: Seen::new(limits.seen_ids_max),
             told: Told::default(),
             repeats: Repeats::default(),
+            alerts: Alerts::default(),
             quotas: Quotas::new(limits.quota.clone()),
             router: Router::new(me, limits.routing),
             custody: Custody::default(),

@@ -41,6 +41,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod alerts;
 mod catalogue;
 pub mod copies;
 pub mod custody;

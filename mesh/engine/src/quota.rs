@@ -127,6 +127,12 @@ impl Quotas {
         }
     }
 
+    /// Whether a source belongs to a community or has earned something.
+    #[must_use]
+    pub fn has_standing(&self, source: &NodeId) -> bool {
+        self.sources.has_standing(source)
+    }
+
     /// Whether a bundle may be taken in.
     ///
     /// # Errors
@@ -156,7 +162,7 @@ impl Quotas {
         };
         if let Some(neighbour) = record.neighbour.as_ref() {
             self.check_shares(record, neighbour, more)?;
-            let has_standing = record.source.is_some_and(|source| self.sources.has_standing(&source));
+            let has_standing = record.source.is_some_and(|source| self.has_standing(&source));
             let strangers = self.foreign.minus(self.sources.known_used());
             if !has_standing && !strangers.plus(more).is_within(self.limits.strangers) {
                 return Err(Exceeded::Strangers);

@@ -69,6 +69,12 @@ pub enum RecordError {
 }
 
 impl BundleRecord {
+    /// Nobody vouches for its source, nor for its class: whoever brought it answers for it.
+    pub fn disown(&mut self) {
+        self.source = None;
+        self.class = self.class.max(Class::Normal);
+    }
+
     /// The record as a deterministic CBOR array (RFC 8949 section 4.2.1) of at most [`RECORD_BYTES_MAX`] bytes:
     /// place, destination, source, neighbour, bytes, class (0 alert, 1 normal, 2 bulk), age, remaining, kept since
     /// (milliseconds), copies, handed on at (milliseconds), flags (1 may be cut, 2 is a fragment). What is unknown is null.

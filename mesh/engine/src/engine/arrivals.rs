@@ -3,16 +3,19 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use cairn_bundle::{Bundle, BundleFlags, Digest, NodeId};
+use cairn_bundle::{Bundle, BundleFlags, Class, Digest, NodeId};
 use cairn_link::{Item, Mode, RefuseReason, Topic};
 
 use super::{Engine, FULL, Pending};
 use crate::catalogue::Catalogue;
 use crate::event::{Action, LinkId, Ticket};
+use crate::quota::Exceeded;
 use crate::record::BundleRecord;
 
 /// Most tokens that a neighbour can make this node spread: it may claim any number.
 const COPIES_TAKEN_MAX: u8 = 32;
+/// The same for an alert beyond what its source, or whoever brings it, may have passed on.
+const COPIES_BEYOND: u8 = 4;
 /// Bundles in a row for which there is no room, from a peer that knows it: further ones are refused unseen.
 const WASTED_MAX: u8 = 8;
 
@@ -136,6 +139,7 @@ impl Engine {
             self.settle(link, peer, item, Err(RefuseReason::NotWanted));
             return;
         }
+        let record = self.as_alert_or_not(&peer, record);
         if !self.make_room(&record, catalogue) {
             if let Some(session) = self.sessions.change(&link) {
                 session.wasted = session.wasted.saturating_add(1);
@@ -155,6 +159,19 @@ impl Engine {
         });
     }
 
+    /// An alert beyond what strangers may have spread is treated as a normal bundle here.
+    fn as_alert_or_not(&mut self, peer: &NodeId, record: BundleRecord) -> BundleRecord {
+        let source = record.source.as_ref();
+        if record.class != Class::Alert
+            || source.is_some_and(|source| self.quotas.has_standing(source))
+            || self.alerts.may_bring(self.now, peer, source)
+        {
+            return record;
+        }
+        self.count("alerts passed on as normal bundles: too many of nodes without standing");
+        BundleRecord { class: Class::Normal, copies: record.copies.min(COPIES_BEYOND), ..record }
+    }
+
     fn pend(
         &mut self,
         link: LinkId,
@@ -169,6 +186,33 @@ impl Engine {
         self.pending_items.insert(item, ticket);
         self.taking(link, 1);
         ticket
+    }
+
+    /// The host found nobody who vouches for the source of a bundle that it is to keep: it counts as one without a source,
+    /// for the neighbour that brought it, and not against whom it names. Whether there is room for that; if there is none,
+    /// the host refuses it as [`RefuseReason::Full`]. Its record is changed in the same way
+    /// ([`BundleRecord::disown`]).
+    #[must_use]
+    pub fn disown(&mut self, ticket: Ticket) -> bool {
+        let Some(record) = self.pending.get_mut(&ticket).and_then(|pending| pending.record.as_mut()) else {
+            return false;
+        };
+        let mut disowned = record.clone();
+        disowned.disown();
+        self.quotas.remove(record);
+        let fits = self.quotas.missing(&disowned).map_err(Exceeded::counter);
+        let counted = if fits.is_ok() { &disowned } else { &*record };
+        self.quotas.add(counted);
+        match fits {
+            Ok(_) => {
+                *record = disowned;
+                true
+            }
+            Err(counter) => {
+                self.count(counter);
+                false
+            }
+        }
     }
 
     fn taking(&mut self, link: LinkId, more: i32) {
@@ -197,6 +241,9 @@ impl Engine {
                 (Some(record), Ok(())) => {
                     // The place of its bytes is known only now, and to the catalogue.
                     let record = self.record(&item.id, catalogue).unwrap_or(record);
+                    if let Some(source) = record.source.filter(|_| record.class == Class::Alert) {
+                        self.alerts.came_from(self.now, &source);
+                    }
                     self.carry(item.id, &record);
                     self.gain_copies(item.id, more_copies, catalogue);
                 }

@@ -108,7 +108,7 @@ const BYTES_PER_BUNDLE: u64 = 512;
 impl QuotaLimits {
     /// Limits for a store of so many bytes, and a bundle for each 512 of them: a sixteenth is the reserve; a neighbour
     /// gets half, a community half, sources without standing three quarters together. A source begins with 4 MiB and
-    /// 1,000 bundles (an eighth in a small store) and earns up to a quarter. What names no source gets a sixty-fourth
+    /// 1,000 bundles (an eighth in a small store) and earns up to a quarter. What names no source gets an eighth
     /// for each neighbour.
     #[must_use]
     pub fn for_total(bytes: u64) -> Self {
@@ -125,7 +125,7 @@ impl QuotaLimits {
             source_most: total.part(4),
             neighbour: total.part(2),
             community: total.part(2),
-            unsigned: total.part(64),
+            unsigned: total.part(8),
             strangers: total.part(4).times(3),
             strangers_shared: total.part(8),
             neighbours_shared: total.part(8),

@@ -68,6 +68,8 @@ pub(crate) struct Host {
     pub(crate) index: Index,
     pub(crate) delivered: Vec<Digest>,
     pub(crate) waiting: Vec<Waiting>,
+    /// Whether nobody vouches for what it carries for others.
+    pub(crate) vouches: bool,
     /// Whether what arrives is stored at once.
     pub(crate) stores: bool,
     pub(crate) closed: Vec<(LinkId, CloseReason)>,
@@ -103,6 +105,7 @@ impl Host {
             index: Index::default(),
             delivered: Vec::new(),
             waiting: Vec::new(),
+            vouches: true,
             stores: true,
             closed: Vec::new(),
             owed: BTreeSet::new(),
@@ -214,7 +217,14 @@ impl Host {
                     }
                     self.disk.insert(item, bytes);
                 }
-                Kept::Carried(record) => {
+                Kept::Carried(mut record) => {
+                    if !self.vouches {
+                        if !self.engine.disown(ticket) {
+                            self.handle(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
+                            continue;
+                        }
+                        record.disown();
+                    }
                     self.disk.insert(item, bytes);
                     self.index.0.insert(item.id, record);
                 }

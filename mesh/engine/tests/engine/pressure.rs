@@ -255,3 +255,34 @@ fn what_a_peer_takes_and_evicts_goes_there_less_and_less_often() {
     let times = a.sent.iter().filter(|sent| **sent == item).count();
     assert!((4..=4 + 6).contains(&times), "{times} times");
 }
+
+#[test]
+fn what_nobody_vouches_for_does_not_count_against_the_source_it_names() {
+    let victim = Identity::from_seed(&[77; 32]);
+    let mut limits = room_for(100);
+    limits.quota.source_first = Amount { bytes: 1 << 20, bundles: 3 };
+    limits.quota.unsigned = Amount { bytes: 1 << 20, bundles: 3 };
+    let (mut liar, mut relay) = (Host::new(1), Host::with(2, limits));
+    relay.vouches = false;
+    for n in 0..6_u8 {
+        liar.carry(&written(&victim, far(), &[n], 100_000_000));
+        meet(&mut liar, &mut relay, u64::from(n), &[]);
+    }
+    assert_eq!(relay.index.0.len(), 3, "as many as the neighbour may bring without a source");
+    relay.vouches = true;
+    let mut honest = Host::new(3);
+    let item = honest.carry(&written(&victim, far(), b"mine", 100_000_000));
+    meet(&mut honest, &mut relay, 100, &[]);
+    assert!(relay.index.0.contains_key(&item.id));
+    // And what is given up is given back to whom it was counted for.
+    for id in relay.index.0.keys().copied().collect::<Vec<_>>() {
+        let record = relay.index.0.remove(&id).unwrap();
+        relay.handle(Event::Lost { id, record });
+    }
+    assert_eq!(relay.engine.used(), Amount::ZERO);
+    relay.vouches = false;
+    liar.now = Instant::from_ms(3_600_000);
+    relay.now = liar.now;
+    meet(&mut liar, &mut relay, 101, &[]);
+    assert_eq!(relay.index.0.len(), 3);
+}

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cairn_bundle::{Bundle, Class, Digest, OpenError};
+use cairn_bundle::{Bundle, Digest, OpenError};
 use cairn_engine::{BundleRecord, Catalogue as _, Event, Gone, Instant, LinkId, Ticket};
 use cairn_link::{Item, RefuseReason, Topic, Transmit};
 use cairn_store::{Read, Table};
@@ -143,10 +143,10 @@ impl Core {
                 self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Invalid) });
                 return;
             }
-            // Nobody vouches for its source, nor for its class: whoever brought it answers for it.
+            Err(_) if self.engine.disown(ticket) => record.disown(),
             Err(_) => {
-                record.source = None;
-                record.class = record.class.max(Class::Normal);
+                self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
+                return;
             }
         }
         if record.fragment {

@@ -246,7 +246,15 @@ impl FieldNode {
 
     fn act(&mut self, truth: &mut Truth, action: Action) {
         match action {
-            Action::Keep { ticket, id, record, bytes, bundle: _ } => {
+            Action::Keep { ticket, id, mut record, bytes, bundle: _ } => {
+                // What is signed is the whole.
+                if record.fragment {
+                    if !self.engine.as_mut().is_some_and(|engine| engine.disown(ticket)) {
+                        self.handle(truth, Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
+                        return;
+                    }
+                    record.disown();
+                }
                 let kept = Kept { record, bytes: truth.tails.share(&id, &bytes) };
                 self.store(truth, Write::Keep { ticket: Some(ticket), id, kept: Box::new(kept) });
             }

@@ -1,0 +1,138 @@
+//! How many alerts of nodes without standing are passed on as alerts.
+
+use alloc::collections::BTreeMap;
+
+use cairn_bundle::NodeId;
+
+use crate::time::Instant;
+
+const HOUR_MS: u64 = 3_600_000;
+/// Alerts of one source without standing in an hour, and at once.
+const SOURCE_HOURLY: u64 = 16;
+/// Alerts of all sources without standing that one neighbour brings in an hour, and at once.
+const NEIGHBOUR_HOURLY: u64 = 64;
+/// Sources and neighbours that are counted, of each kind.
+const NODES_MAX: usize = 1_024;
+
+/// Alerts go first and to everybody, and anybody may write one. This bounds how many of them a node spreads for those who have
+/// earned no standing: 16 an hour for each source, and 64 an hour for each neighbour that brings them, because names cost
+/// nothing. Beyond that an alert goes on as a normal bundle does: later and by fewer, not never. Each node counts for
+/// itself, so a flood thins out with every hop. At most 2,048 nodes: about 160 KB.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    sources: Pace<SOURCE_HOURLY>,
+    neighbours: Pace<NEIGHBOUR_HOURLY>,
+}
+
+/// So many events an hour for each node, and as many at once after an hour of silence: for each, the time at which its
+/// past is worked off (the generic cell rate algorithm).
+#[derive(Debug, Default)]
+struct Pace<const HOURLY: u64> {
+    nodes: BTreeMap<NodeId, Instant>,
+}
+
+impl Alerts {
+    /// A neighbour brings an alert, of this source if it says so: whether it may be passed on as one.
+    ///
+    /// The source counts only when it turns out to be true ([`Alerts::came_from`]): else a liar could use up the alerts of
+    /// others.
+    pub fn may_bring(&mut self, now: Instant, neighbour: &NodeId, source: Option<&NodeId>) -> bool {
+        source.is_none_or(|source| self.sources.has_room(now, source)) && self.neighbours.take(now, neighbour)
+    }
+
+    /// An alert of a source, as somebody vouches, was passed on as one.
+    pub fn came_from(&mut self, now: Instant, source: &NodeId) {
+        self.sources.take(now, source);
+    }
+}
+
+impl<const HOURLY: u64> Pace<HOURLY> {
+    const EACH_MS: u64 = HOUR_MS / HOURLY;
+
+    fn has_room(&self, now: Instant, node: &NodeId) -> bool {
+        let ahead_ms = self.nodes.get(node).map_or(0, |until| *until - now);
+        ahead_ms.saturating_add(Self::EACH_MS) <= HOUR_MS
+    }
+
+    fn take(&mut self, now: Instant, node: &NodeId) -> bool {
+        if !self.has_room(now, node) {
+            return false;
+        }
+        if self.nodes.len() >= NODES_MAX && !self.nodes.contains_key(node) {
+            self.nodes.retain(|_, until| *until > now);
+            let soonest = self.nodes.iter().min_by_key(|(_, until)| **until).map(|(node, _)| *node);
+            if let Some(soonest) = soonest.filter(|_| self.nodes.len() >= NODES_MAX) {
+                self.nodes.remove(&soonest);
+            }
+        }
+        let until = self.nodes.entry(*node).or_insert(now);
+        *until = (*until).max(now).plus_ms(Self::EACH_MS);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::node;
+    use cairn_bundle::Identity;
+
+    fn named(n: usize) -> NodeId {
+        let mut seed = [9; 32];
+        seed[..8].copy_from_slice(&n.to_be_bytes());
+        Identity::from_seed(&seed).node_id()
+    }
+
+    fn at(minutes: u64) -> Instant {
+        Instant::from_ms(minutes * 60_000)
+    }
+
+    #[test]
+    fn a_source_has_so_many_alerts_an_hour_whoever_brings_them() {
+        let mut alerts = Alerts::default();
+        let mut passed = 0;
+        for n in 0..100 {
+            if alerts.may_bring(at(0), &node(10 + n % 50), Some(&node(1))) {
+                alerts.came_from(at(0), &node(1));
+                passed += 1;
+            }
+        }
+        assert_eq!(passed, SOURCE_HOURLY);
+        assert!(alerts.may_bring(at(0), &node(10), Some(&node(2))), "another one has its own");
+        assert!(!alerts.may_bring(at(3), &node(10), Some(&node(1))));
+        assert!(alerts.may_bring(at(4), &node(10), Some(&node(1))), "its past is worked off bit by bit");
+    }
+
+    #[test]
+    fn names_cost_nothing_so_a_neighbour_has_a_share_for_all_that_it_brings() {
+        let mut alerts = Alerts::default();
+        let passed = (0..200).filter(|n| alerts.may_bring(at(0), &node(1), Some(&named(*n)))).count();
+        assert_eq!(u64::try_from(passed), Ok(NEIGHBOUR_HOURLY));
+        assert!(!alerts.may_bring(at(0), &node(1), None));
+        assert!(alerts.may_bring(at(0), &node(2), Some(&named(201))));
+        assert!(alerts.may_bring(at(60), &node(1), Some(&named(201))));
+    }
+
+    #[test]
+    fn what_a_source_is_said_to_have_written_does_not_count() {
+        let mut alerts = Alerts::default();
+        for _ in 0..40 {
+            alerts.may_bring(at(0), &node(1), Some(&node(7)));
+        }
+        assert!(alerts.may_bring(at(0), &node(2), Some(&node(7))));
+    }
+
+    #[test]
+    fn the_nodes_that_are_counted_are_bounded() {
+        let mut pace: Pace<4> = Pace::default();
+        let first = node(0);
+        for _ in 0..4 {
+            assert!(pace.take(at(0), &first));
+        }
+        for n in 0..NODES_MAX + 10 {
+            pace.take(at(0), &named(n));
+        }
+        assert_eq!(pace.nodes.len(), NODES_MAX);
+        assert!(!pace.has_room(at(0), &first), "who used most is remembered longest");
+    }
+}
