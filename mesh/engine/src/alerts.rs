@@ -6,28 +6,28 @@ use cairn_bundle::NodeId;
 
 use crate::time::Instant;
 
-const HOUR_MS: u64 = 3_600_000;
-/// Alerts of one source without standing in an hour, and at once.
-const SOURCE_HOURLY: u64 = 16;
-/// Alerts of all sources without standing that one neighbour brings in an hour, and at once.
-const NEIGHBOUR_HOURLY: u64 = 64;
+const DAY_MS: u64 = 86_400_000;
+/// Alerts of one source without standing in a day, and at once.
+const SOURCE_DAILY: u64 = 16;
+/// Alerts of all sources without standing that one neighbour brings in a day, and at once.
+const NEIGHBOUR_DAILY: u64 = 64;
 /// Sources and neighbours that are counted, of each kind.
 const NODES_MAX: usize = 1_024;
 
 /// Alerts go first and to everybody, and anybody may write one. This bounds how many of them a node spreads for those who have
-/// earned no standing: 16 an hour for each source, and 64 an hour for each neighbour that brings them, because names cost
+/// earned no standing: 16 a day for each source, and 64 a day for each neighbour that brings them, because names cost
 /// nothing. Beyond that an alert goes on as a normal bundle does: later and by fewer, not never. Each node counts for
 /// itself, so a flood thins out with every hop. At most 2,048 nodes: about 160 KB.
 #[derive(Debug, Default)]
 pub struct Alerts {
-    sources: Pace<SOURCE_HOURLY>,
-    neighbours: Pace<NEIGHBOUR_HOURLY>,
+    sources: Pace<SOURCE_DAILY>,
+    neighbours: Pace<NEIGHBOUR_DAILY>,
 }
 
-/// So many events an hour for each node, and as many at once after an hour of silence: for each, the time at which its
+/// So many events a day for each node, and as many at once after a day of silence: for each, the time at which its
 /// past is worked off (the generic cell rate algorithm).
 #[derive(Debug, Default)]
-struct Pace<const HOURLY: u64> {
+struct Pace<const DAILY: u64> {
     nodes: BTreeMap<NodeId, Instant>,
 }
 
@@ -46,12 +46,12 @@ impl Alerts {
     }
 }
 
-impl<const HOURLY: u64> Pace<HOURLY> {
-    const EACH_MS: u64 = HOUR_MS / HOURLY;
+impl<const DAILY: u64> Pace<DAILY> {
+    const EACH_MS: u64 = DAY_MS / DAILY;
 
     fn has_room(&self, now: Instant, node: &NodeId) -> bool {
         let ahead_ms = self.nodes.get(node).map_or(0, |until| *until - now);
-        ahead_ms.saturating_add(Self::EACH_MS) <= HOUR_MS
+        ahead_ms.saturating_add(Self::EACH_MS) <= DAY_MS
     }
 
     fn take(&mut self, now: Instant, node: &NodeId) -> bool {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_has_so_many_alerts_an_hour_whoever_brings_them() {
+    fn a_source_has_so_many_alerts_a_day_whoever_brings_them() {
         let mut alerts = Alerts::default();
         let mut passed = 0;
         for n in 0..100 {
@@ -97,20 +97,20 @@ mod tests {
                 passed += 1;
             }
         }
-        assert_eq!(passed, SOURCE_HOURLY);
+        assert_eq!(passed, SOURCE_DAILY);
         assert!(alerts.may_bring(at(0), &node(10), Some(&node(2))), "another one has its own");
-        assert!(!alerts.may_bring(at(3), &node(10), Some(&node(1))));
-        assert!(alerts.may_bring(at(4), &node(10), Some(&node(1))), "its past is worked off bit by bit");
+        assert!(!alerts.may_bring(at(89), &node(10), Some(&node(1))));
+        assert!(alerts.may_bring(at(90), &node(10), Some(&node(1))), "its past is worked off bit by bit");
     }
 
     #[test]
     fn names_cost_nothing_so_a_neighbour_has_a_share_for_all_that_it_brings() {
         let mut alerts = Alerts::default();
         let passed = (0..200).filter(|n| alerts.may_bring(at(0), &node(1), Some(&named(*n)))).count();
-        assert_eq!(u64::try_from(passed), Ok(NEIGHBOUR_HOURLY));
+        assert_eq!(u64::try_from(passed), Ok(NEIGHBOUR_DAILY));
         assert!(!alerts.may_bring(at(0), &node(1), None));
         assert!(alerts.may_bring(at(0), &node(2), Some(&named(201))));
-        assert!(alerts.may_bring(at(60), &node(1), Some(&named(201))));
+        assert!(alerts.may_bring(at(23), &node(1), Some(&named(201))));
     }
 
     #[test]

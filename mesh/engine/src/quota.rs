@@ -250,6 +250,24 @@ impl Quotas {
         if share.bundles == 0 || store.bundles == 0 { 0 } else { share.bytes.min(store.bytes) }
     }
 
+    /// How much there is of the source of a bundle, or without one of the neighbour that brought it: 0 for up to 64 bundles and
+    /// a sixty-fourth of the store, 1 for up to 256 and a sixteenth, 2 beyond; fewer bundles in a small store. Always 0 for
+    /// this node's own and for sources of standing.
+    #[must_use]
+    pub fn crowd(&self, record: &BundleRecord) -> u8 {
+        let Some(neighbour) = record.neighbour.as_ref() else { return 0 };
+        let counted = match record.source.as_ref() {
+            Some(source) if self.has_standing(source) => return 0,
+            Some(source) => self.sources.counted(source, record.kept_since),
+            None => self.unsigned.counted(neighbour, record.kept_since),
+        };
+        let (Counted::Alone(used) | Counted::Shared(used)) = counted;
+        let Amount { bytes, bundles } = self.limits.total;
+        let usual = Amount { bytes: bytes / 64, bundles: (bundles / 1_024).clamp(4, 64) };
+        let many = Amount { bytes: bytes / 16, bundles: (bundles / 256).clamp(16, 256) };
+        u8::from(!used.is_within(usual)).saturating_add(u8::from(!used.is_within(many)))
+    }
+
     /// What this node made itself and still carries.
     #[must_use]
     pub const fn own(&self) -> Amount {

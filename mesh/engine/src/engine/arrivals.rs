@@ -12,8 +12,9 @@ use crate::event::{Action, LinkId, Ticket};
 use crate::quota::Exceeded;
 use crate::record::BundleRecord;
 
-/// Most tokens that a neighbour can make this node spread: it may claim any number.
-const COPIES_TAKEN_MAX: u8 = 32;
+/// Most tokens that a neighbour can make this node spread, because it may claim any number: by how much there is of the same
+/// source here.
+const COPIES_TAKEN_MAX: [u8; 3] = [32, 8, 2];
 /// The same for an alert beyond what its source, or whoever brings it, may have passed on.
 const COPIES_BEYOND: u8 = 4;
 /// Bundles in a row for which there is no room, from a peer that knows it: further ones are refused unseen.
@@ -129,7 +130,7 @@ impl Engine {
             age_ms: bundle.age_ms(),
             remaining_ms: bundle.remaining_ms(None, 0).unwrap_or_else(|| bundle.primary().lifetime_ms),
             kept_since: self.now,
-            copies: copies.min(COPIES_TAKEN_MAX),
+            copies,
             handed_at: (copies == 0).then_some(self.now),
             may_fragment: !bundle.primary().flags.contains(BundleFlags::NO_FRAGMENT),
             fragment: bundle.primary().fragment.is_some(),
@@ -139,7 +140,8 @@ impl Engine {
             self.settle(link, peer, item, Err(RefuseReason::NotWanted));
             return;
         }
-        let record = self.as_alert_or_not(&peer, record);
+        let copies = copies.min(self.copies_taken_max(&record));
+        let record = self.as_alert_or_not(&peer, BundleRecord { copies, ..record });
         if !self.make_room(&record, catalogue) {
             if let Some(session) = self.sessions.change(&link) {
                 session.wasted = session.wasted.saturating_add(1);
@@ -157,6 +159,10 @@ impl Engine {
             bytes: onward_bytes,
             bundle: Box::new(bundle),
         });
+    }
+
+    fn copies_taken_max(&self, record: &BundleRecord) -> u8 {
+        COPIES_TAKEN_MAX.get(usize::from(self.quotas.crowd(record))).copied().unwrap_or(1)
     }
 
     /// An alert beyond what strangers may have spread is treated as a normal bundle here.
@@ -275,7 +281,8 @@ impl Engine {
         let Some(record) = self.record(&id, catalogue).filter(|record| !record.is_own() && more > 0) else {
             return;
         };
-        let copies = record.copies.saturating_add(more).min(COPIES_TAKEN_MAX.max(record.copies));
+        let most = self.copies_taken_max(&record).max(record.copies);
+        let copies = record.copies.saturating_add(more).min(most);
         if copies == record.copies {
             return;
         }

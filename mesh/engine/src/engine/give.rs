@@ -27,6 +27,7 @@ impl Engine {
             remaining_ms: record.remaining_at(self.now),
             held_ms: self.now - record.kept_since,
             copies: self.tokens(record),
+            crowd: self.quotas.crowd(record),
         }
     }
 

@@ -10,7 +10,7 @@ use super::Engine;
 use crate::catalogue::Catalogue;
 use crate::event::{Action, Gone, LinkId};
 use crate::eviction::{self, Score};
-use crate::quota::Amount;
+use crate::quota::{Amount, Exceeded};
 use crate::record::BundleRecord;
 use crate::session::Session;
 
@@ -20,6 +20,14 @@ const VICTIMS_LOOKED_AT_MAX: usize = 1_024;
 const LOOK_REST_MS: u64 = 1_000;
 /// Peers hear of room that was made after so long, of all of it at once.
 const ANNOUNCE_MS: u64 = 1_000;
+
+/// Whose bundles give way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Anybody,
+    /// Only sources without standing.
+    Strangers,
+}
 
 impl Engine {
     /// A bundle is durable here: counted already, from now on it is given to others.
@@ -173,15 +181,17 @@ impl Engine {
 
     /// Whether a newcomer has room, if need be in place of something worth less. Nothing gives way unless that is enough.
     pub(super) fn make_room(&mut self, record: &BundleRecord, catalogue: &dyn Catalogue) -> bool {
-        let missing = match self.quotas.missing(record) {
+        let (missing, from) = match self.quotas.missing(record) {
             Ok(missing) if missing.is_zero() => return true,
-            Ok(missing) => missing,
+            Ok(missing) => (missing, From::Anybody),
+            // The share of strangers is theirs together: who floods gives way to who does not.
+            Err(Exceeded::Strangers) => (Amount::one(record.bytes), From::Strangers),
             Err(exceeded) => {
                 self.count(exceeded.counter());
                 return false;
             }
         };
-        let (victims, freed) = self.gather_victims(self.score(record), missing, catalogue);
+        let (victims, freed) = self.gather_victims(self.score(record), missing, from, catalogue);
         if missing.is_within(freed) {
             for (id, old) in victims {
                 self.forget(id, &old, Gone::Evicted);
@@ -202,16 +212,21 @@ impl Engine {
         &mut self,
         score: Score,
         missing: Amount,
+        from: From,
         catalogue: &dyn Catalogue,
     ) -> (BTreeMap<Digest, BundleRecord>, Amount) {
         let (mut victims, mut freed) = (BTreeMap::new(), Amount::ZERO);
+        let mut spared = Vec::new();
         let mut looked = self.now < self.no_victims_until;
         while !missing.is_within(freed) {
             if let Some(id) = self.victims.pop_worse_than(score) {
                 let old = self.record(&id, catalogue).filter(|_| !victims.contains_key(&id));
                 let Some(old) = old else { continue };
                 let present = self.score(&old);
-                if present.gives_way_to(score) {
+                let is_stranger = !old.source.is_some_and(|source| self.quotas.has_standing(&source));
+                if from == From::Strangers && !is_stranger {
+                    spared.push((id, present));
+                } else if present.gives_way_to(score) {
                     freed = freed.plus(Amount::one(old.bytes));
                     victims.insert(id, old);
                 } else {
@@ -224,6 +239,9 @@ impl Engine {
                 looked = true;
                 self.look_for_victims(catalogue);
             }
+        }
+        for (id, present) in spared {
+            self.victims.offer(id, present);
         }
         // A flood of newcomers does not make this node read its store over and over.
         if !missing.is_within(freed) && self.now >= self.no_victims_until {
@@ -246,7 +264,9 @@ impl Engine {
     }
 
     fn score(&self, record: &BundleRecord) -> Score {
-        eviction::score(record, &self.me, self.now, self.quotas.over(record).is_some())
+        // Who has very much here is treated like who has more than a share.
+        let over = self.quotas.over(record).is_some() || self.quotas.crowd(record) > 1;
+        eviction::score(record, &self.me, self.now, over)
     }
 
     fn note_victim(&mut self, id: Digest, record: &BundleRecord) {

@@ -29,7 +29,7 @@ fn each_quota_refuses_what_exceeds_it() {
     // A stranger has an eighth, by bytes or by count.
     assert_eq!(fill(&mut Quotas::new(limits()), &from(1, Some(5), 100)), (20, Exceeded::Source));
     assert_eq!(fill(&mut Quotas::new(limits()), &from(1, Some(5), 1)), (20, Exceeded::Source));
-    assert_eq!(fill(&mut Quotas::new(limits()), &from(1, None, 100)), (2, Exceeded::Unsigned));
+    assert_eq!(fill(&mut Quotas::new(limits()), &from(1, None, 100)), (20, Exceeded::Unsigned));
     // Many sources through one neighbour have its half.
     let mut quotas = Quotas::new(limits());
     for source in 10..13 {
@@ -240,4 +240,23 @@ proptest! {
         };
         run(&few, steps, false)?;
     }
+}
+
+#[test]
+fn who_has_much_here_is_a_crowd_unless_it_has_standing() {
+    let mut quotas = Quotas::new(QuotaLimits::for_total(1 << 30));
+    let mut crowds = Vec::new();
+    for count in 0..300 {
+        crowds.push(quotas.crowd(&from(1, Some(5), 100)));
+        assert_eq!(quotas.crowd(&from(1, None, 100)), u8::from(count > 64) + u8::from(count > 256));
+        quotas.add(&from(1, Some(5), 100));
+        quotas.add(&from(1, None, 100));
+    }
+    let steps = [1, 2].map(|crowd| crowds.iter().position(|found| *found == crowd));
+    assert_eq!(steps, [Some(65), Some(257)]);
+    assert_eq!((quotas.crowd(&from(1, Some(6), 100)), quotas.crowd(&from(2, None, 100))), (0, 0));
+    quotas.standing(node(5), None, 1);
+    assert_eq!(quotas.crowd(&from(1, Some(5), 100)), 0);
+    let own = BundleRecord { neighbour: None, ..from(1, Some(5), 100) };
+    assert_eq!(quotas.crowd(&own), 0);
 }

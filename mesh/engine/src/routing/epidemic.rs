@@ -25,6 +25,7 @@ mod tests {
             remaining_ms: 1,
             held_ms: 0,
             copies: 0,
+            crowd: 0,
         };
         assert!(is_epidemic(&question(Class::Alert, 16), 16));
         assert!(!is_epidemic(&question(Class::Alert, 17), 16));

@@ -16,6 +16,7 @@
 //! let question = Question {
 //!     destination: Some(school), source: Some(me), class: Class::Normal,
 //!     bytes: 1_000, remaining_ms: 86_400_000, held_ms: 0, copies: 8,
+//!     crowd: 0,
 //! };
 //! let decision = router.decide(Instant::ZERO, None, &bus, &question);
 //! assert!(matches!(decision, Decision::Give { copies: 4, .. }));

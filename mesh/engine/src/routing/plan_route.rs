@@ -305,6 +305,7 @@ mod tests {
             remaining_ms: u64::MAX,
             held_ms: 0,
             copies: 1,
+            crowd: 0,
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Question {
     /// Tokens: how many copies this node may still bring into the world, its own included. With none it holds a
     /// passive copy, which it gives to the destination only.
     pub copies: u8,
+    /// How much there is of the same source here: 0 for the usual, more for one that sends very much
+    /// ([`Quotas::crowd`](crate::quota::Quotas::crowd)).
+    pub crowd: u8,
 }
 
 /// Whether a neighbour is offered a bundle.

@@ -185,6 +185,7 @@ mod tests {
             remaining_ms: 48 * HOUR * 1_000,
             held_ms: 0,
             copies,
+            crowd: 0,
         }
     }
 

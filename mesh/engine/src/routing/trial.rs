@@ -236,6 +236,7 @@ impl<'a> World<'a> {
             remaining_ms: remaining_s * 1_000,
             held_ms: (self.now_s - self.nodes[x].since[&mail]) * 1_000,
             copies,
+            crowd: 0,
         };
         let decision = match self.how {
             How::Epidemic => None,

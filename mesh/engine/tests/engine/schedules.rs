@@ -1,5 +1,6 @@
 //! Three engines under any schedule of contacts, refusals, restarts and drops.
 
+use cairn_engine::Instant;
 use cairn_link::RefuseReason;
 use proptest::prelude::*;
 
@@ -98,6 +99,9 @@ proptest! {
             n += 1;
             sent.extend(take(&mut hosts, step, n));
         }
+        // What a peer refused goes there again ten minutes later at the latest.
+        let later = hosts.iter().map(|host| host.now).max().map_or(Instant::ZERO, |now| now.plus_ms(600_000));
+        hosts.iter_mut().for_each(|host| host.now = later);
         for (a, b) in [(0, 1), (1, 2), (0, 2), (0, 1)] {
             n += 1;
             let (a, b) = both(&mut hosts, a, b);

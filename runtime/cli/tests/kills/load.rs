@@ -1,14 +1,16 @@
-//! Mail under way: somebody who writes without pause, and somebody who reads and removes what arrived.
+//! Mail under way: somebody who writes without pause, now and then with a file so large that it has one of its own in the
+//! store and is cut for contacts that break, and somebody who reads and removes what arrived.
 
 use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use cairn_node::control::api::{MessageInfo, Request, Response};
+use cairn_node::control::api::{MessageInfo, Request, Response, Urgency};
 use cairn_node::control::client::{Client, ClientError};
 
-use super::node::{Node, send};
+use super::node::Node;
 use super::person::Dice;
 
 /// The longest pause between two messages of one writer.
@@ -16,6 +18,10 @@ const PAUSE_MS_MAX: u64 = 4;
 /// Messages of one direction that may be acknowledged and not yet read: a relay that is full would only refuse more.
 const UNDER_WAY_MAX: i64 = 300;
 const POLL: Duration = Duration::from_millis(5);
+/// One message in so many has a file.
+const FILE_EVERY: usize = 40;
+const FILE_BYTES_MIN: usize = 100_000;
+const FILE_BYTES_MORE: usize = 200_000;
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// What one writer ordered.
@@ -31,6 +37,8 @@ pub(crate) struct Way {
     pub(crate) from: PathBuf,
     pub(crate) to: Address,
     pub(crate) mark: char,
+    /// Where files lie that are sent.
+    files: PathBuf,
     under_way: AtomicI64,
 }
 
@@ -43,8 +51,30 @@ pub(crate) struct Address {
 impl Way {
     pub(crate) fn new(from: &Node, to: &Node, mark: char) -> Self {
         let to = Address { name: to.name, home: to.home.clone() };
-        Self { from: from.home.clone(), to, mark, under_way: AtomicI64::new(0) }
+        let files = from.home.with_file_name(format!("files of {mark}"));
+        fs::create_dir(&files).unwrap();
+        Self { from: from.home.clone(), to, mark, files, under_way: AtomicI64::new(0) }
     }
+}
+
+/// What the file of a message holds: the same whenever somebody asks.
+fn contents(text: &str) -> Vec<u8> {
+    let seed = text.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let mut dice = Dice::new(seed);
+    let count = FILE_BYTES_MIN + dice.below(FILE_BYTES_MORE);
+    dice.bytes(count)
+}
+
+/// Orders a message; its text is the key.
+fn send(way: &Way, text: &str, file: Option<&Path>) -> Result<(), ClientError> {
+    let request = Request::Send {
+        to: way.to.name.to_owned(),
+        text: text.to_owned(),
+        file: file.map(Path::to_owned),
+        key: text.to_owned(),
+        class: Urgency::Normal,
+    };
+    Client::connect(&way.from)?.answers_within(ANSWER_MAX)?.ask(&request).map(drop)
 }
 
 /// Orders one message after the other, each repeated with its key until it is acknowledged.
@@ -57,7 +87,12 @@ pub(crate) fn write(way: &Way, number: u64, seed: u64, stop: &AtomicBool) -> Wri
             std::thread::sleep(POLL);
         }
         let text = format!("{mark} {:06}", written.acknowledged.len());
-        while send(&way.from, way.to.name, &text).is_err() {
+        let file = (written.acknowledged.len() % FILE_EVERY == FILE_EVERY / 2).then(|| {
+            let path = way.files.join(&mark);
+            fs::write(&path, contents(&text)).unwrap();
+            path
+        });
+        while send(way, &text, file.as_deref()).is_err() {
             if stop.load(Ordering::Relaxed) {
                 written.open = Some(text);
                 return written;
@@ -88,7 +123,14 @@ impl Arrived {
         let mut client = Client::connect(home)?.answers_within(ANSWER_MAX)?;
         let Response::Inbox { messages } = client.ask(&Request::Inbox)? else { panic!("no inbox") };
         self.see(&messages);
-        for MessageInfo { number, text, .. } in messages {
+        for MessageInfo { number, text, file, .. } in messages {
+            if file.is_some() {
+                let path = home.with_file_name(format!("file of {text}"));
+                let _ = fs::remove_file(&path);
+                client.ask(&Request::InboxSave { number, path: path.clone() })?;
+                assert_eq!(fs::read(&path).unwrap(), contents(&text), "the file of {text}");
+                fs::remove_file(&path).unwrap();
+            }
             match client.ask(&Request::InboxRemove { number }) {
                 Ok(_) | Err(ClientError::Refused { .. }) => self.removing.remove(&(number, text)),
                 Err(error) => return Err(error),

@@ -42,6 +42,8 @@ pub(crate) enum After {
     Piece { ticket: Ticket, id: Digest, record: BundleRecord, bundle: Box<Bundle> },
     /// Carried bundles were replaced by others: cut, or put together.
     Replaced { gone: Vec<(Digest, BundleRecord)>, carried: Vec<(Digest, BundleRecord)> },
+    /// A bundle that was never here as such need not come any more.
+    Past { id: Digest },
     /// The disk shows a record as it was decided.
     Written { id: Digest },
     /// Own ledger entry: it may leave from now on.
@@ -75,6 +77,7 @@ impl After {
             Self::OwnEntry { .. }
             | Self::Hold { .. }
             | Self::Replaced { .. }
+            | Self::Past { .. }
             | Self::Written { .. }
             | Self::Carry { .. }
             | Self::OwnBlob { .. }

@@ -274,6 +274,7 @@ impl Core {
                     self.engine_shows(id, Event::Carry { id, record });
                 }
             }
+            After::Past { id } => self.engine(Event::Seen { id }),
             After::Written { id } => self.unwritten.shown(&id),
             After::OwnEntry { id, to } => self.own_entry_durable(id, to),
             After::Hold { item, bytes, scope, place } => {

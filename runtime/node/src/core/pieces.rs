@@ -295,8 +295,13 @@ impl Core {
         if !self.past.is_delivered(&name) {
             self.deliver_opened(&mut tx, None, &opened)?;
             self.past.note_delivered(&mut tx, &name);
-            let ids: Vec<Digest> = pieces.iter().map(|(id, _)| *id).collect();
+            // Its author, and others, may carry it uncut.
+            let whole_id = whole.bundle.content_id();
+            let ids: Vec<Digest> =
+                core::iter::once(whole_id).chain(pieces.iter().map(|(id, _)| *id)).collect();
             self.write_notices(&mut tx, &name, &ids);
+            self.past.note_gone(&mut tx, &whole_id);
+            tx.then(After::Past { id: whole_id });
         }
         for (id, row) in &pieces {
             self.delete_bundle(&mut tx, *id, row);

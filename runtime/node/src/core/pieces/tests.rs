@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use cairn_bundle::{Class, CreationTimestamp, Draft, Eid, Identity, Prekeys, plain, verify_source};
+use cairn_bundle::card::{Card, SignedCard};
+use cairn_bundle::notice::DeliveryNotice;
+use cairn_bundle::{Class, CreationTimestamp, Draft, Eid, Identity, Prekeys, plain, seal, verify_source};
 use cairn_engine::quota::Amount;
 use cairn_engine::{Instant, Limits};
 use cairn_store::{Batch, MemoryDisk, Op};
 use cairn_task::NodeLimits;
 
+use super::super::contacts::Contact;
+use super::super::rng::SeedRng;
+use super::super::wire::Message;
 use super::super::{Clock, CommitId, Core, Input, Output, Secrets, Settings};
 use super::*;
 
@@ -273,6 +278,61 @@ fn a_piece_for_this_node_that_the_disk_refused_comes_again() {
     assert!(here.waiting.iter().any(is_piece), "it is written before it is acknowledged");
     settle_both(&mut here, &mut peer, 2);
     assert_eq!((here.rows(Table::Index).len(), peer.core.engine.bundles_carried()), (1, 0));
+}
+
+fn card_of(who: &Identity) -> SignedCard {
+    let card = Card {
+        node: who.node_id(),
+        name: "author".to_owned(),
+        sealing_key: who.sealing_key(),
+        prekeys: Vec::new(),
+        addresses: Vec::new(),
+        services: Vec::new(),
+        counter: 1,
+    };
+    card.sign(who).unwrap()
+}
+
+#[test]
+fn the_notice_of_what_came_in_pieces_names_the_whole_too() {
+    let identity = Identity::from_seed(&[THERE; 32]);
+    let payload = Message { written: 0, text: "x".repeat(20_000), file: None }.encode();
+    let plain = addressed(7, THERE, 1, 1_000_000_000, &payload);
+    let draft = Draft {
+        destination: plain.destination().clone(),
+        source_service: "inbox",
+        creation: CreationTimestamp { time_ms: 0, seq: 1 },
+        lifetime_ms: 1_000_000_000,
+        hop_limit: 8,
+        class: Class::Normal,
+        age_ms: Some(0),
+        may_fragment: true,
+        admin_record: false,
+        payload: &payload,
+    };
+    let author = Identity::from_seed(&[7; 32]);
+    let sealed = seal(&draft, &author, &identity.sealing_key(), &mut SeedRng::new(&[1; 32])).unwrap();
+    let pieces = sealed.fragment_to_fit(usize::try_from(PIECE_BYTES).unwrap()).unwrap();
+    let (mut here, mut relay) = (Node::new(THERE, &[]), Node::new(2, &pieces.iter().collect::<Vec<_>>()));
+    here.core.contacts.insert(Contact {
+        card: card_of(&author),
+        peer: false,
+        addresses: Vec::new(),
+        dated: true,
+        heard: None,
+    });
+    meet(&mut here, &mut relay, 1);
+    settle_both(&mut here, &mut relay, 1);
+    assert_eq!(here.rows(Table::Inbox).len(), 1);
+    let mut named = BTreeSet::new();
+    for key in here.rows(Table::Notices) {
+        let bytes = here.disk.get(Table::Notices, &key).unwrap().unwrap();
+        named.extend(DeliveryNotice::decode_verified(&bytes).unwrap().ids);
+    }
+    assert!(named.contains(&sealed.content_id()), "its author carries it uncut");
+    assert!(pieces.iter().all(|piece| named.contains(&piece.content_id())));
+    let item = cairn_link::Item { topic: cairn_link::Topic::Bundle, id: sealed.content_id() };
+    assert!(here.core.engine.has(&item, &here.core.unwritten.over(DiskIndex(&here.disk))));
 }
 
 #[test]
