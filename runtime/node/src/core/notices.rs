@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cairn_bundle::notice::{DeliveryNotice, NOTICE_IDS_MAX};
 use cairn_bundle::{Digest, NodeId};
-use cairn_engine::{Event, Scope, Ticket};
+use cairn_engine::{Event, Instant, Scope, Ticket};
 use cairn_link::{Item, RefuseReason, Topic};
 use cairn_store::{Read, ReadError, Table};
 
@@ -20,6 +20,10 @@ const PEER_NOTICES_MAX: usize = NOTICES_MAX / 4;
 /// Peers whose notices are counted; those of others only share the whole.
 const PEERS_MAX: usize = 64;
 
+/// Notices of pieces that came after their whole was delivered: so many at once, and one in four minutes after that.
+const LATE_MAX: u64 = 256;
+const LATE_EACH_MS: u64 = 240_000;
+
 /// The number of a notice of which no row says when it came.
 const UNNUMBERED: u64 = 0;
 
@@ -32,9 +36,22 @@ pub(crate) struct Notices {
     held: BTreeMap<Digest, u64>,
     last: u64,
     by_peer: BTreeMap<NodeId, VecDeque<Digest>>,
+    /// When the notices of late pieces will be worked off, one each [`LATE_EACH_MS`].
+    late_until: Instant,
 }
 
 impl Notices {
+    /// Whether one more piece that came late is worth a notice. Nobody can check a piece alone, so a liar could make this
+    /// node sign as many as it likes, and everybody would pass them on.
+    fn has_room_for_late(&mut self, now: Instant) -> bool {
+        let until = self.late_until.max(now).plus_ms(LATE_EACH_MS);
+        let has_room = until - now <= LATE_MAX.saturating_mul(LATE_EACH_MS);
+        if has_room {
+            self.late_until = until;
+        }
+        has_room
+    }
+
     /// Takes note of one, with the number that it had before, if it had one; its number, and those that have to go
     /// for it, with theirs.
     fn add(&mut self, id: Digest, before: Option<u64>, peer: Option<&NodeId>) -> (u64, Vec<(Digest, u64)>) {
@@ -82,6 +99,20 @@ impl Core {
                 self.put_notice(tx, bytes, None);
             }
         }
+    }
+
+    /// A piece of what was delivered already: whoever cut it carries it until it hears that it is not needed, because the
+    /// notice of the whole does not name it.
+    pub(super) fn take_late_piece(&mut self, ticket: Ticket, id: Digest, name: &[u8; 32]) {
+        self.count("second copies of delivered bundles");
+        let mut tx = Tx::default();
+        if self.notices.has_room_for_late(self.clock.now) {
+            self.write_notices(&mut tx, name, &[id]);
+            self.past.note_gone(&mut tx, &id);
+            tx.then(After::Past { id });
+        }
+        tx.then(After::Taken { ticket });
+        self.commit_foreign(tx);
     }
 
     fn put_notice(&mut self, tx: &mut Tx, bytes: Vec<u8>, peer: Option<&NodeId>) {

@@ -160,9 +160,9 @@ impl Core {
 
     /// A fragment for this node: it is kept until its whole is here.
     pub(super) fn deliver_piece(&mut self, ticket: Ticket, peer: NodeId, id: Digest, bundle: &Bundle) {
-        if self.past.is_delivered(&bundle.id().name()) {
-            self.count("second copies of delivered bundles");
-            self.engine(Event::Taken { ticket, outcome: Ok(()) });
+        let name = bundle.id().name();
+        if self.past.is_delivered(&name) {
+            self.take_late_piece(ticket, id, &name);
             return;
         }
         let bytes = bundle.encode();

@@ -293,6 +293,12 @@ fn card_of(who: &Identity) -> SignedCard {
     card.sign(who).unwrap()
 }
 
+fn named_in_notices(node: &Node) -> BTreeSet<Digest> {
+    let notices = node.rows(Table::Notices).into_iter();
+    let bytes = notices.map(|key| node.disk.get(Table::Notices, &key).unwrap().unwrap());
+    bytes.flat_map(|bytes| DeliveryNotice::decode_verified(&bytes).unwrap().ids).collect()
+}
+
 #[test]
 fn the_notice_of_what_came_in_pieces_names_the_whole_too() {
     let identity = Identity::from_seed(&[THERE; 32]);
@@ -324,15 +330,28 @@ fn the_notice_of_what_came_in_pieces_names_the_whole_too() {
     meet(&mut here, &mut relay, 1);
     settle_both(&mut here, &mut relay, 1);
     assert_eq!(here.rows(Table::Inbox).len(), 1);
-    let mut named = BTreeSet::new();
-    for key in here.rows(Table::Notices) {
-        let bytes = here.disk.get(Table::Notices, &key).unwrap().unwrap();
-        named.extend(DeliveryNotice::decode_verified(&bytes).unwrap().ids);
-    }
+    let named = named_in_notices(&here);
     assert!(named.contains(&sealed.content_id()), "its author carries it uncut");
     assert!(pieces.iter().all(|piece| named.contains(&piece.content_id())));
     let item = cairn_link::Item { topic: cairn_link::Topic::Bundle, id: sealed.content_id() };
     assert!(here.core.engine.has(&item, &here.core.unwritten.over(DiskIndex(&here.disk))));
+
+    // Somebody else has cut it in another way; but a liar can make up as many such pieces as it likes.
+    let others = sealed.fragment_to_fit(2_000).unwrap();
+    let mut relay = Node::new(3, &others.iter().collect::<Vec<_>>());
+    meet(&mut here, &mut relay, 2);
+    settle_both(&mut here, &mut relay, 2);
+    assert_eq!(relay.core.engine.bundles_carried(), 0);
+    let named = named_in_notices(&here);
+    assert!(others.iter().all(|piece| named.contains(&piece.content_id())));
+    for n in 0..1_000_u32 {
+        let id = Digest::of(&n.to_be_bytes());
+        here.core.deliver_piece(1_000_000 + u64::from(n), author.node_id(), id, &others[0]);
+    }
+    here.core.after_input(&here.disk);
+    here.collect();
+    here.settle();
+    assert_eq!(named_in_notices(&here).len(), 1 + pieces.len() + 256);
 }
 
 #[test]
