@@ -180,7 +180,10 @@ impl Engine {
                 self.quotas.add(&record);
                 self.carry(id, &record);
             }
-            Event::Lost { id, record } => self.strike(&id, &record),
+            Event::Lost { id, record } => {
+                self.strike(&id, &record);
+                self.retract(&id);
+            }
             Event::Gone { id, record } => {
                 self.strike(&id, &record);
                 // What took its place is here: it need not come again.

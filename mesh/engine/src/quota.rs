@@ -252,7 +252,7 @@ impl Quotas {
 
     /// How much there is of the source of a bundle, or without one of the neighbour that brought it: 0 for up to 64 bundles and
     /// a sixty-fourth of the store, 1 for up to 256 and a sixteenth, 2 beyond; fewer bundles in a small store. Always 0 for
-    /// this node's own and for sources of standing.
+    /// this node's own, for sources of standing, and for those that are not counted one by one.
     #[must_use]
     pub fn crowd(&self, record: &BundleRecord) -> u8 {
         let Some(neighbour) = record.neighbour.as_ref() else { return 0 };
@@ -261,7 +261,8 @@ impl Quotas {
             Some(source) => self.sources.counted(source, record.kept_since),
             None => self.unsigned.counted(neighbour, record.kept_since),
         };
-        let (Counted::Alone(used) | Counted::Shared(used)) = counted;
+        // Who shares an account with others is not judged by what they have.
+        let Counted::Alone(used) = counted else { return 0 };
         let Amount { bytes, bundles } = self.limits.total;
         let usual = Amount { bytes: bytes / 64, bundles: (bundles / 1_024).clamp(4, 64) };
         let many = Amount { bytes: bytes / 16, bundles: (bundles / 256).clamp(16, 256) };

@@ -31,7 +31,7 @@ pub struct BundleRecord {
     pub neighbour: Option<NodeId>,
     /// Size in bytes.
     pub bytes: u64,
-    /// How urgent its source says it is.
+    /// How urgent it is treated: as its source says, or less ([`BundleRecord::disown`], [`Alerts`](crate::alerts::Alerts)).
     pub class: Class,
     /// What its age block says, in milliseconds at `kept_since`; `None` without one.
     pub age_ms: Option<u64>,

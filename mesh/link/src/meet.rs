@@ -143,6 +143,17 @@ impl Meet {
         self.acks.push(item);
     }
 
+    /// The item is gone before its acknowledgement was sent: the peer hears that there was no room instead. Whether there was
+    /// an acknowledgement to take back.
+    pub fn retract(&mut self, item: Item) -> bool {
+        let waits = self.acks.contains(item);
+        if waits {
+            self.acks.remove(item);
+            self.refuse(item, RefuseReason::Full);
+        }
+        waits
+    }
+
     /// Takes over the answers that `other` has not sent: from the meet that read a parcel to the one that writes
     /// the parcel back.
     pub fn take_answers(&mut self, other: &mut Self) {

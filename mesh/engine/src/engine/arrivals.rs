@@ -9,7 +9,6 @@ use cairn_link::{Item, Mode, RefuseReason, Topic};
 use super::{Engine, FULL, Pending};
 use crate::catalogue::Catalogue;
 use crate::event::{Action, LinkId, Ticket};
-use crate::quota::Exceeded;
 use crate::record::BundleRecord;
 
 /// Most tokens that a neighbour can make this node spread, because it may claim any number: by how much there is of the same
@@ -140,8 +139,7 @@ impl Engine {
             self.settle(link, peer, item, Err(RefuseReason::NotWanted));
             return;
         }
-        let copies = copies.min(self.copies_taken_max(&record));
-        let record = self.as_alert_or_not(&peer, BundleRecord { copies, ..record });
+        let record = self.as_believed(&peer, record);
         if !self.make_room(&record, catalogue) {
             if let Some(session) = self.sessions.change(&link) {
                 session.wasted = session.wasted.saturating_add(1);
@@ -165,8 +163,13 @@ impl Engine {
         COPIES_TAKEN_MAX.get(usize::from(self.quotas.crowd(record))).copied().unwrap_or(1)
     }
 
-    /// An alert beyond what strangers may have spread is treated as a normal bundle here.
-    fn as_alert_or_not(&mut self, peer: &NodeId, record: BundleRecord) -> BundleRecord {
+    /// What of a record is only said is cut to what is believed: the source of a fragment, because what is signed is the
+    /// whole; any number of tokens; alerts beyond what strangers may have spread.
+    fn as_believed(&mut self, peer: &NodeId, mut record: BundleRecord) -> BundleRecord {
+        if record.fragment {
+            record.disown();
+        }
+        record.copies = record.copies.min(self.copies_taken_max(&record));
         let source = record.source.as_ref();
         if record.class != Class::Alert
             || source.is_some_and(|source| self.quotas.has_standing(source))
@@ -206,16 +209,16 @@ impl Engine {
         let mut disowned = record.clone();
         disowned.disown();
         self.quotas.remove(record);
-        let fits = self.quotas.missing(&disowned).map_err(Exceeded::counter);
+        let fits = self.quotas.check(&disowned);
         let counted = if fits.is_ok() { &disowned } else { &*record };
         self.quotas.add(counted);
         match fits {
-            Ok(_) => {
+            Ok(()) => {
                 *record = disowned;
                 true
             }
-            Err(counter) => {
-                self.count(counter);
+            Err(exceeded) => {
+                self.count(exceeded.counter());
                 false
             }
         }
@@ -247,8 +250,11 @@ impl Engine {
                 (Some(record), Ok(())) => {
                     // The place of its bytes is known only now, and to the catalogue.
                     let record = self.record(&item.id, catalogue).unwrap_or(record);
-                    if let Some(source) = record.source.filter(|_| record.class == Class::Alert) {
-                        self.alerts.came_from(self.now, &source);
+                    if record.class == Class::Alert
+                        && let Some(neighbour) = record.neighbour
+                        && !record.source.is_some_and(|source| self.quotas.has_standing(&source))
+                    {
+                        self.alerts.passed_on(self.now, &neighbour, record.source.as_ref());
                     }
                     self.carry(item.id, &record);
                     self.gain_copies(item.id, more_copies, catalogue);

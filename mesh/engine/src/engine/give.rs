@@ -44,7 +44,10 @@ impl Engine {
         {
             return;
         }
-        if let Some(until) = self.repeats.waits_until(self.now, &peer, &id) {
+        // A drop is on its way for long, and nothing in it comes again soon.
+        let waits =
+            (session.mode == Mode::Live).then(|| self.repeats.waits_until(self.now, &peer, &id)).flatten();
+        if let Some(until) = waits {
             if let Some(session) = self.sessions.quietly(&link) {
                 session.giving.hold(id);
                 session.look_again(until);

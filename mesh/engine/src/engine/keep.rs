@@ -88,10 +88,19 @@ impl Engine {
                 self.seen.insert(&id);
             }
             // What was evicted may come again when there is room.
-            Gone::Evicted => self.count("bundles evicted"),
+            Gone::Evicted => {
+                self.count("bundles evicted");
+                self.retract(&id);
+            }
         }
         self.unsaid.note(id, None);
         self.actions.push_back(Action::Forget { id, record: record.clone(), why });
+    }
+
+    /// What is not here any more is not acknowledged any more: whoever brought it keeps its tokens.
+    pub(super) fn retract(&mut self, id: &Digest) {
+        let item = Item { topic: Topic::Bundle, id: *id };
+        self.sessions.change_each(|_, session| session.meet.retract(item));
     }
 
     /// How the bundles of this node fare decides how many copies the next ones get.
@@ -146,7 +155,7 @@ impl Engine {
             return;
         }
         self.told.note(self.now, &peer, &item.id);
-        if sent {
+        if sent && mode == Mode::Live {
             self.repeats.note(self.now, &peer, &item.id);
         }
         if mode == Mode::Carried {
@@ -185,6 +194,10 @@ impl Engine {
             Ok(missing) if missing.is_zero() => return true,
             Ok(missing) => (missing, From::Anybody),
             // The share of strangers is theirs together: who floods gives way to who does not.
+            Err(exceeded @ Exceeded::Strangers) if self.now < self.no_victims_until => {
+                self.count(exceeded.counter());
+                return false;
+            }
             Err(Exceeded::Strangers) => (Amount::one(record.bytes), From::Strangers),
             Err(exceeded) => {
                 self.count(exceeded.counter());
@@ -264,8 +277,10 @@ impl Engine {
     }
 
     fn score(&self, record: &BundleRecord) -> Score {
-        // Who has very much here is treated like who has more than a share.
-        let over = self.quotas.over(record).is_some() || self.quotas.crowd(record) > 1;
+        // Who has very much here is treated like who has more than a share. Not a neighbour that brought pieces: losing one
+        // of them would lose the whole.
+        let over =
+            self.quotas.over(record).is_some() || (record.source.is_some() && self.quotas.crowd(record) > 1);
         eviction::score(record, &self.me, self.now, over)
     }
 

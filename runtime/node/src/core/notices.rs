@@ -105,12 +105,14 @@ impl Core {
     /// notice of the whole does not name it.
     pub(super) fn take_late_piece(&mut self, ticket: Ticket, id: Digest, name: &[u8; 32]) {
         self.count("second copies of delivered bundles");
-        let mut tx = Tx::default();
-        if self.notices.has_room_for_late(self.clock.now) {
-            self.write_notices(&mut tx, name, &[id]);
-            self.past.note_gone(&mut tx, &id);
-            tx.then(After::Past { id });
+        if !self.notices.has_room_for_late(self.clock.now) {
+            self.engine(Event::Taken { ticket, outcome: Ok(()) });
+            return;
         }
+        let mut tx = Tx::default();
+        self.write_notices(&mut tx, name, &[id]);
+        self.past.note_gone(&mut tx, &id);
+        tx.then(After::Past { id });
         tx.then(After::Taken { ticket });
         self.commit_foreign(tx);
     }

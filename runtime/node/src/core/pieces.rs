@@ -161,6 +161,11 @@ impl Core {
     /// A fragment for this node: it is kept until its whole is here.
     pub(super) fn deliver_piece(&mut self, ticket: Ticket, peer: NodeId, id: Digest, bundle: &Bundle) {
         let name = bundle.id().name();
+        // Its whole is on its way to the disk, or the same piece was written and is being deleted: it comes again.
+        if self.delivering.values().any(|under_way| *under_way == name) || self.unwritten.contains(&id) {
+            self.engine(Event::Taken { ticket, outcome: Err(RefuseReason::Full) });
+            return;
+        }
         if self.past.is_delivered(&name) {
             self.take_late_piece(ticket, id, &name);
             return;
